@@ -1,0 +1,1 @@
+"""Claims: experiments, paper figures, benchmarks and the command line."""

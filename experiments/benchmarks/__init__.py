@@ -1,0 +1,1 @@
+"""The same work as a peer, side by side in one run."""

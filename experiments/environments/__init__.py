@@ -1,0 +1,1 @@
+"""Toy worlds as pure functions: reset and step."""

@@ -1,0 +1,1 @@
+"""One file a paper: its settings, its figure, and its numbers beside ours."""

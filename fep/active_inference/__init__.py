@@ -1,0 +1,1 @@
+"""Active inference in discrete worlds: beliefs, plans and learning from one free energy."""

@@ -1,0 +1,1 @@
+"""Predictive coding: networks that settle by descending one energy."""

@@ -1,0 +1,1 @@
+"""What a spiking circuit costs to run: graphs, cores, events, joules and seconds."""

@@ -1,0 +1,1 @@
+"""Mechanisms that spike: neurons, synapses, local plasticity, and circuits of them."""
