@@ -168,7 +168,9 @@ def _programs(config: Config) -> Programs:
             network = by_spikes.network
             populations = SpikingPC(network, spiking.code, spiking.rate, spiking.steps)
             told = spiking(network, probe)[1], rate_rule(network, probe)[1]
-            cosine = [_cosine(a.weight, b.weight) for a, b in zip(*(t.layers for t in told))]
+            cosine = [
+                _cosine(a.weight, b.weight) for a, b in zip(*(t.layers for t in told), strict=True)
+            ]
             settled = jax.vmap(rate_rule.solver, in_axes=(None, 0, 0))(by_coding.network, *probe)
             predictors = by_backprop.network, by_coding.network, populations
             return History(

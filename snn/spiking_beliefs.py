@@ -113,7 +113,7 @@ class SpikingBelief(eqx.Module):
 
     def init(self) -> BeliefState:
         """Before any observation: the prior is expected, phases are staggered."""
-        phases = (jnp.arange(self.neurons) + 0.5) / self.neurons
+        phases = (jnp.arange(self.neurons, dtype=self.prior.dtype) + 0.5) / self.neurons
         phases = jnp.tile(phases, (self.prior.shape[0], 1))
         return BeliefState(self.prior, _log(self.prior), phases)
 
