@@ -1,0 +1,68 @@
+"""Door to `snn`: circuits of signed units become graphs of binary neurons."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hw.graph import Edge, Graph, Node
+from snn.network import Circuit, Population
+
+# sign, and suffix of the node that carries it
+SIGNED = ((1, "_on"), (-1, "_off"))
+PLAIN = ((1, ""),)
+
+
+def lower(circuit: Circuit) -> Graph:
+    """The graph of binary neurons that stands for a circuit.
+
+    A signed unit becomes two neurons, ON for its spikes +1 and OFF for -1. A synapse of weight w
+    between halves of sign s and s' has weight s s' w: four synapses where both ends are signed.
+    So the current that arrives at ON is what the unit would get, and at OFF its negative.
+    """
+    halves = {p.name: _halves(p) for p in circuit.populations}
+    nodes = tuple(
+        Node(p.name + suffix, p.size, p.external)
+        for p in circuit.populations
+        for _, suffix in halves[p.name]
+    )
+    edges = tuple(
+        Edge(
+            p.source + from_half,
+            p.target + to_half,
+            np.asarray(p.pre),
+            np.asarray(p.post),
+            from_sign * to_sign * np.asarray(p.weights),
+            p.plastic,
+        )
+        for p in circuit.projections
+        for from_sign, from_half in halves[p.source]
+        for to_sign, to_half in halves[p.target]
+    )
+    return Graph(nodes, edges)
+
+
+def lower_raster(circuit: Circuit, raster: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Spikes of the lowered graph: each signed train split by sign.
+
+    Args:
+        circuit: whose spikes they are.
+        raster: by population, shape (steps, size), in {-1, 0, 1}; {0, 1} where not signed.
+
+    Raises:
+        ValueError: where a population is missing, or has a spike that it cannot emit.
+    """
+    lowered = {}
+    for population in circuit.populations:
+        if population.name not in raster:
+            raise ValueError(f"raster lacks population {population.name!r}, got {list(raster)}")
+        spikes = np.asarray(raster[population.name])
+        allowed = [0, *(sign for sign, _ in _halves(population))]
+        if not np.isin(spikes, allowed).all():
+            raise ValueError(f"spikes of {population.name!r} must be in {sorted(allowed)}")
+        for sign, suffix in _halves(population):
+            lowered[population.name + suffix] = (spikes == sign).astype(np.int8)
+    return lowered
+
+
+def _halves(population: Population) -> tuple[tuple[int, str], ...]:
+    return SIGNED if population.signed else PLAIN

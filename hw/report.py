@@ -1,0 +1,120 @@
+"""Accounts: what one workload costs on several platforms, as plain data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hw.cost import Bill, price, totals
+from hw.events import Activity, Counter, activity, tally
+from hw.graph import Graph
+from hw.mapping import Infeasible, Placement, Violation, index_order, tiles, usage
+from hw.platforms import Mesh, Platform, Tick
+
+# kinds whose counts depend on where the neurons are
+PLACED = ("axon_out", "axon_in", "hop_east", "hop_west", "hop_north", "hop_south", "host_message")
+
+
+class Entry(NamedTuple):
+    """A workload on one platform; counts, seconds and joules are means a sample."""
+
+    bill: Bill
+    counts: dict[str, float]
+    duration_s: float | None
+    violations: tuple[Violation, ...]  # why the graph does not fit, if so
+    use: dict[str, np.ndarray]  # what each core holds, by limit; empty where nothing is mapped
+
+
+def account(
+    graph: Graph,
+    rasters: Sequence[Mapping[str, np.ndarray]],
+    platforms: Sequence[Platform],
+    *,
+    step_s: float | None = None,
+    place: Callable[[Graph, Platform], Placement] = index_order,
+) -> tuple[Entry, ...]:
+    """Map, count and price recorded spikes on each platform.
+
+    A graph that breaks a limit of a platform is not mapped there. It is still priced if no price
+    of the platform depends on where neurons are, and its `violations` say that this is a
+    hypothetical figure; otherwise the bill refuses every term.
+
+    Args:
+        graph: what ran.
+        rasters: spikes of each sample by node, shape (steps, size), in {0, 1}.
+        platforms: where to price it.
+        step_s: duration of a step, instead of the platform's own clock.
+        place: puts neurons on cores, or raises `Infeasible`.
+
+    Raises:
+        ValueError: if there is no sample, or a raster does not fit the graph.
+    """
+    if not rasters:
+        raise ValueError("account needs at least one sample, got none")
+    samples = [activity(graph, graph.flatten(raster)) for raster in rasters]
+    return tuple(_entry(graph, samples, platform, step_s, place) for platform in platforms)
+
+
+def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Entries as numbers, strings, lists and dicts alone; every item with evidence and source."""
+    return [
+        {
+            "platform": entry.bill.platform,
+            "boundary": entry.bill.boundary,
+            "joules": entry.bill.joules if entry.bill.items else None,
+            "low": entry.bill.low,
+            "high": entry.bill.high,
+            "duration_s": entry.duration_s,
+            "fits": not entry.violations,
+            "violations": [str(violation) for violation in entry.violations],
+            "items": [
+                item._asdict() | {"constant": asdict(item.constant)} for item in entry.bill.items
+            ],
+            "refusals": [refusal._asdict() for refusal in entry.bill.refusals],
+            "notes": list(entry.bill.notes),
+            "counts": entry.counts,
+            "use": {name: used.tolist() for name, used in entry.use.items()},
+        }
+        for entry in entries
+    ]
+
+
+def _entry(
+    graph: Graph,
+    samples: Sequence[Activity],
+    platform: Platform,
+    step_s: float | None,
+    place: Callable[[Graph, Platform], Placement],
+) -> Entry:
+    violations, use, clock = (), {}, platform.clock
+    placement, mesh = _nowhere(graph), Mesh(1, 1, 1)
+    try:
+        if mapped := platform.mesh is not None:
+            placement, mesh = place(graph, platform), platform.mesh
+            use = usage(graph, placement, platform)
+    except Infeasible as error:
+        mapped, violations = False, error.violations
+        if set(platform.prices) & set(PLACED):
+            platform = replace(platform, prices={}, static=None, refusal=f"does not fit: {error}")
+    counter = Counter(graph, placement, mesh)
+    counts, seconds = {}, []
+    for sample in samples:
+        ledger = tally(counter, sample)
+        for kind, count in totals(ledger).items():
+            if mapped or kind not in PLACED:
+                counts[kind] = counts.get(kind, 0) + count
+        if step_s is not None:
+            seconds.append(step_s * len(sample.spikes))
+        elif isinstance(clock, Tick) or (clock and mapped):
+            seconds.append(float(clock.seconds(ledger, tiles(mesh, placement)).sum()))
+    counts = {kind: count / len(samples) for kind, count in counts.items()}
+    duration_s = sum(seconds) / len(samples) if seconds else None
+    return Entry(
+        price(counts, platform, duration_s=duration_s), counts, duration_s, violations, use
+    )
+
+
+def _nowhere(graph: Graph) -> Placement:
+    """All neurons on one core without limits, for counts that do not ask where neurons are."""
+    return Placement(np.where(graph.external, -1, 0))

@@ -1,0 +1,77 @@
+"""Splitting signed units into ON and OFF neurons changes neither currents nor spike counts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.lower import lower, lower_raster
+from snn.network import Circuit, Population, Projection
+
+
+def random_circuit(rng):
+    populations = tuple(
+        Population(f"p{i}", int(rng.integers(1, 5)), signed=bool(rng.random() < 0.6))
+        for i in range(3)
+    )
+    projections = ()
+    for source in populations:
+        for target in populations:
+            joined = rng.random((source.size, target.size)) < 0.5
+            pre, post = np.nonzero(joined)
+            weights = rng.integers(-9, 10, pre.size)
+            projections += (Projection(source.name, target.name, pre, post, weights),)
+    raster = {
+        p.name: rng.integers(-1 if p.signed else 0, 2, (4, p.size)).astype(np.int8)
+        for p in populations
+    }
+    return Circuit(populations, projections), raster
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_on_gets_the_current_of_its_unit_and_off_the_negative(seed):
+    circuit, raster = random_circuit(np.random.default_rng(seed))
+    currents = {p.name: np.zeros((4, p.size)) for p in circuit.populations}
+    for p in circuit.projections:
+        for i, j, w in zip(p.pre, p.post, p.weights, strict=True):
+            currents[p.target][:, j] += w * raster[p.source][:, i]
+    graph, spikes = lower(circuit), lower_raster(circuit, raster)
+    arrived = {node.name: np.zeros((4, node.size)) for node in graph.nodes}
+    for e in graph.edges:
+        for i, j, w in zip(e.pre, e.post, e.weight, strict=True):
+            arrived[e.target][:, j] += w * spikes[e.source][:, i]
+    for p in circuit.populations:  # integers: exact
+        if p.signed:
+            np.testing.assert_array_equal(arrived[p.name + "_on"], currents[p.name])
+            np.testing.assert_array_equal(arrived[p.name + "_off"], -currents[p.name])
+        else:
+            np.testing.assert_array_equal(arrived[p.name], currents[p.name])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_spike_is_carried_by_the_half_of_its_sign(seed):
+    circuit, raster = random_circuit(np.random.default_rng(seed))
+    spikes = lower_raster(circuit, raster)
+    for p in circuit.populations:
+        off = spikes[p.name + "_off"] if p.signed else 0
+        on = spikes[p.name + "_on"] if p.signed else spikes[p.name]
+        np.testing.assert_array_equal(on - off, raster[p.name])
+        np.testing.assert_array_equal(on + off, np.abs(raster[p.name]))
+
+
+def test_synapses_multiply_by_the_halves_of_both_ends():
+    sizes = {"s": True, "t": True, "u": False}
+    populations = tuple(Population(name, 1, signed) for name, signed in sizes.items())
+    one = np.zeros(1, int), np.zeros(1, int), np.ones(1)
+    made = lambda a, b: len(lower(Circuit(populations, (Projection(a, b, *one),))).edges)
+    assert (made("s", "t"), made("s", "u"), made("u", "s"), made("u", "u")) == (4, 2, 2, 1)
+
+
+def test_an_impossible_spike_or_a_missing_population_is_refused():
+    circuit = Circuit((Population("u", 2),), ())
+    with pytest.raises(ValueError, match=r"'u' must be in \[0, 1\]"):
+        lower_raster(circuit, {"u": np.array([[-1, 0]])})
+    with pytest.raises(ValueError, match="lacks population 'u'"):
+        lower_raster(circuit, {})
