@@ -22,7 +22,7 @@ class POMDP(eqx.Module):
     Attributes:
         A: one a modality; the outcome first, then the state factors it depends on.
         B: one a factor; the next state first, then the factors it depends on, then the action.
-        C: one a modality, shape (outcomes,).
+        C: one a modality, shape (outcomes,), or (outcomes, times) where preferences change.
         D: one a factor, shape (states,).
         A_dependencies: state factors of each modality; left out, all of them.
         B_dependencies: state factors of each factor; left out, itself alone.
@@ -72,8 +72,9 @@ class POMDP(eqx.Module):
             if b.shape[0] != size:
                 raise ValueError(f"B[{f}]: expected {size} next states, found {b.shape[0]}")
         for m, (a, c) in enumerate(zip(self.A, self.C, strict=True)):
-            if c.shape != a.shape[:1]:
-                raise ValueError(f"C[{m}]: expected shape {a.shape[:1]}, found {c.shape}")
+            if c.shape[:1] != a.shape[:1] or c.ndim > 2:
+                told = f"expected shape ({len(a)},) or ({len(a)}, times)"
+                raise ValueError(f"C[{m}]: {told}, found {c.shape}")
         for name in "ABD":
             for i, array in enumerate(getattr(self, name)):
                 _check_columns(f"{name}[{i}]", array)
