@@ -92,7 +92,7 @@ def slot_machines(
         payment[[LOSS, WIN], context, RIGHT - context] = win_probability, 1 - win_probability
     seen = np.broadcast_to(np.eye(4)[:, None], (4, 2, 4))
     go = np.broadcast_to(np.eye(4)[:, None], (4, 4, 4))
-    paid = np.array([[0, 0, 0], [0, -1, -1], [0, reward_seeking, reward_seeking / 2]])
+    paid = np.array([[0, 0, 0], [0, -1, reward_seeking], [0, -1, reward_seeking / 2]])
     pomdp = POMDP(
         A=(hint, payment, seen),
         B=(np.eye(2)[:, :, None], go),

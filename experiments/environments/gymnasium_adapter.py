@@ -56,8 +56,8 @@ def to_gymnasium(world: World) -> Any:
             return observation, float(moved.reward), *ends, info
 
         def _told(self, observation):
-            info = {"factors": np.asarray(self._state.factors)}
-            return np.asarray(observation, self.observation_space.dtype), info
+            info = {"factors": np.array(self._state.factors)}
+            return np.array(observation, self.observation_space.dtype), info
 
     return GymnasiumWorld()
 

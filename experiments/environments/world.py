@@ -1,6 +1,7 @@
 """A discrete world: the arrays of its process, and the drawing of states and outcomes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 Table = Float[np.ndarray, "..."]
+Index = Int[Array, ""]
 SUM_TOLERANCE = 1e-6  # of a column given in float32
 
 
@@ -22,7 +24,7 @@ class POMDP(eqx.Module):
     Attributes:
         A: one a modality; the outcome first, then the state factors it depends on.
         B: one a factor; the next state first, then the factors it depends on, then the action.
-        C: one a modality, shape (outcomes,), or (outcomes, times) where preferences change.
+        C: one a modality, shape (outcomes,), or (times, outcomes) where preferences change.
         D: one a factor, shape (states,).
         A_dependencies: state factors of each modality; left out, all of them.
         B_dependencies: state factors of each factor; left out, itself alone.
@@ -72,8 +74,8 @@ class POMDP(eqx.Module):
             if b.shape[0] != size:
                 raise ValueError(f"B[{f}]: expected {size} next states, found {b.shape[0]}")
         for m, (a, c) in enumerate(zip(self.A, self.C, strict=True)):
-            if c.shape[:1] != a.shape[:1] or c.ndim > 2:
-                told = f"expected shape ({len(a)},) or ({len(a)}, times)"
+            if c.shape[-1:] != a.shape[:1] or c.ndim > 2:
+                told = f"expected shape ({len(a)},) or (times, {len(a)})"
                 raise ValueError(f"C[{m}]: {told}, found {c.shape}")
         for name in "ABD":
             for i, array in enumerate(getattr(self, name)):
@@ -103,14 +105,14 @@ def _check_columns(name: str, array: Table) -> None:
 class WorldState(NamedTuple):
     """Where a world is."""
 
-    factors: Int[Array, " factors"]
-    time: Int[Array, ""]  # steps since reset
+    factors: tuple[Index, ...]  # the state of each
+    time: Index  # steps since reset
 
 
 class Transition(NamedTuple):
     """What a step of a world gives: six values, in Gymnasium's order but for the state."""
 
-    observation: Int[Array, " modalities"]
+    observation: tuple[Index, ...]  # the outcome of each modality
     state: WorldState
     reward: Float[Array, ""]
     terminated: Bool[Array, ""]  # the task is over
@@ -123,7 +125,7 @@ class Lookup(eqx.Module):
 
     index: Int[Array, "..."]
 
-    def __call__(self, condition: tuple[Int[Array, ""], ...], _) -> Int[Array, ""]:
+    def __call__(self, condition: tuple[Index, ...], _) -> Index:
         """The one outcome under a condition."""
         return self.index.at[condition].get(mode="promise_in_bounds")
 
@@ -133,9 +135,7 @@ class Draw(eqx.Module):
 
     cumulative: Float[Array, "... outcomes"]
 
-    def __call__(
-        self, condition: tuple[Int[Array, ""], ...], uniform: Float[Array, ""]
-    ) -> Int[Array, ""]:
+    def __call__(self, condition: tuple[Index, ...], uniform: Float[Array, ""]) -> Index:
         """The outcome whose interval of the cumulative distribution holds `uniform` in [0, 1).
 
         An outcome of probability zero has an empty interval, and so never comes.
@@ -164,14 +164,17 @@ class World(eqx.Module):
 
     Attributes:
         pomdp: its arrays; an agent may believe others.
-        rewards: of each outcome of all modalities, one after another; a step's reward is their sum.
-        terminal: which of the same outcomes end the task.
+        rewards: of the outcomes of each modality that has any; a step's reward is their sum.
+        terminal: which outcomes end the task, of each modality that has any that do.
         horizon: steps until it is cut short; None: never.
+        likelihood: how the outcome of each modality comes about.
+        transition: how the next state of each factor does.
+        prior: how its first state does.
     """
 
     pomdp: POMDP
-    rewards: Float[Array, " all"]
-    terminal: Bool[Array, " all"]
+    rewards: dict[int, Float[Array, " outcomes"]]
+    terminal: dict[int, Bool[Array, " outcomes"]]
     horizon: int | None = eqx.field(static=True)
     likelihood: tuple[Lookup | Draw, ...]
     transition: tuple[Lookup | Draw, ...]
@@ -180,35 +183,29 @@ class World(eqx.Module):
     def __init__(
         self,
         pomdp: POMDP,
-        rewards: dict[int, Sequence[float]],
-        terminal: dict[int, Sequence[bool]] | None = None,
+        rewards: Mapping[int, Sequence[float]],
+        terminal: Mapping[int, Sequence[bool]] | None = None,
         horizon: int | None = None,
     ):
-        """Make a world of a process.
-
-        Args:
-            pomdp: the process.
-            rewards: of the outcomes of each modality that has any.
-            terminal: outcomes that end the task, of each modality that has any.
-            horizon: steps until the world is cut short, if it is.
-
-        Raises:
-            ValueError: if a table does not fit its modality, or the horizon is not positive.
-        """
         self.pomdp, self.horizon = pomdp, horizon
-        self.rewards = jnp.asarray(_joined(pomdp, "rewards", rewards).astype(np.float64))
-        self.terminal = jnp.asarray(_joined(pomdp, "terminal", terminal or {}).astype(bool))
+        tables = lambda given, kind: {m: jnp.asarray(t, kind) for m, t in given.items()}
+        self.rewards, self.terminal = tables(rewards, float), tables(terminal or {}, bool)
         samplers = lambda arrays: tuple(map(_sampler, arrays))
         self.likelihood, self.transition, self.prior = map(samplers, (pomdp.A, pomdp.B, pomdp.D))
 
     def __check_init__(self):
+        for name in ("rewards", "terminal"):
+            for m, table in getattr(self, name).items():
+                if not 0 <= m < len(self.pomdp.A) or table.shape != (self.pomdp.outcomes[m],):
+                    told = f"expected one entry for each of {self.pomdp.outcomes} outcomes"
+                    raise ValueError(f"{name}[{m}]: {told}, found shape {table.shape}")
         if self.horizon is not None and self.horizon < 1:
             raise ValueError(f"horizon must be at least one step, got {self.horizon}")
 
-    def reset(self, key: PRNGKeyArray) -> tuple[Int[Array, " modalities"], WorldState]:
+    def reset(self, key: PRNGKeyArray) -> tuple[tuple[Index, ...], WorldState]:
         """A first observation, and the state it comes from."""
         uniforms = self._uniforms((*self.prior, *self.likelihood), key)
-        factors = jnp.stack([draw((), next(uniforms)) for draw in self.prior])
+        factors = tuple(draw((), next(uniforms)) for draw in self.prior)
         return self._observe(factors, uniforms), WorldState(factors, jnp.zeros((), jnp.int32))
 
     def step(
@@ -224,33 +221,22 @@ class World(eqx.Module):
         uniforms = self._uniforms((*self.transition, *self.likelihood), key)
         before = lambda needs: tuple(state.factors[f] for f in needs)
         each = zip(self.transition, self.pomdp.B_dependencies, action, strict=True)
-        factors = jnp.stack([draw((*before(n), u), next(uniforms)) for draw, n, u in each])
+        factors = tuple(draw((*before(n), u), next(uniforms)) for draw, n, u in each)
         observation = self._observe(factors, uniforms)
         state = WorldState(factors, state.time + 1)
-        sizes = self.pomdp.outcomes
-        shown = observation + np.cumsum([0, *sizes[:-1]], dtype=np.int32)
-        reward = jnp.sum(self.rewards.at[shown].get(mode="promise_in_bounds"))
-        terminated = jnp.any(self.terminal.at[shown].get(mode="promise_in_bounds"))
+        found = lambda tables: [table[observation[m]] for m, table in tables.items()]
+        reward = sum(found(self.rewards), start=jnp.zeros(()))
+        terminated = reduce(jnp.logical_or, found(self.terminal), jnp.asarray(False))
         truncated = jnp.asarray(False) if self.horizon is None else state.time >= self.horizon
         return Transition(observation, state, reward, terminated, truncated, {})
 
-    def _observe(self, factors, uniforms) -> Int[Array, " modalities"]:
+    def _observe(self, factors, uniforms) -> tuple[Index, ...]:
         now = lambda needs: tuple(factors[f] for f in needs)
         each = zip(self.likelihood, self.pomdp.A_dependencies, strict=True)
-        return jnp.stack([draw(now(needs), next(uniforms)) for draw, needs in each])
+        return tuple(draw(now(needs), next(uniforms)) for draw, needs in each)
 
     def _uniforms(self, samplers: tuple[Lookup | Draw, ...], key: PRNGKeyArray):
         """One number in [0, 1) for each sampler in turn that needs one, drawn together."""
         needed = [isinstance(sampler, Draw) for sampler in samplers]
         drawn = iter(jax.random.uniform(key, (sum(needed),)) if any(needed) else ())
         return iter([next(drawn) if need else None for need in needed])
-
-
-def _joined(pomdp: POMDP, name: str, tables: dict[int, Sequence]) -> np.ndarray:
-    """Tables of all modalities, one after another; zeros where none is given."""
-    for modality, table in tables.items():
-        if not 0 <= modality < len(pomdp.A) or len(table) != pomdp.outcomes[modality]:
-            told = f"expected one entry for each of {pomdp.outcomes} outcomes, by modality"
-            raise ValueError(f"{name}: {told}; found {len(table)} for modality {modality}")
-    each = enumerate(pomdp.outcomes)
-    return np.concatenate([np.asarray(tables.get(m, np.zeros(n))) for m, n in each])

@@ -26,13 +26,13 @@ step = eqx.filter_jit(lambda world, state, action, key: world.step(state, action
 
 def walk(world, factors, actions):
     """Observations after each action on the first factor, the last transition beside them."""
-    state = WorldState(jnp.array(factors, jnp.int32), jnp.array(0, jnp.int32))
+    state = WorldState(tuple(map(jnp.array, factors)), jnp.array(0))
     rest = [0] * (len(factors) - 1)
     seen = []
     for action in actions:
         moved = step(world, state, jnp.array([action, *rest]), KEY)
         state = moved.state
-        seen.append(moved.observation.tolist())
+        seen.append([int(outcome) for outcome in moved.observation])
     return seen, moved
 
 
@@ -150,9 +150,9 @@ def test_the_best_arm_wins_more_and_changes():
 
 
 def walk_second(world, factors, action):
-    state = WorldState(jnp.array(factors, jnp.int32), jnp.array(0, jnp.int32))
+    state = WorldState(tuple(map(jnp.array, factors)), jnp.array(0))
     moved = step(world, state, jnp.array([0, action]), KEY)
-    return moved.observation.tolist(), moved
+    return [int(outcome) for outcome in moved.observation], moved
 
 
 @pytest.mark.parametrize("settings", [{"arms": 1}, {"switch_probability": 1.5}, {"advantage": 0.6}])
