@@ -115,8 +115,8 @@ class Transition(NamedTuple):
     observation: tuple[Index, ...]  # the outcome of each modality
     state: WorldState
     reward: Float[Array, ""]
-    terminated: Bool[Array, ""]  # the task is over
-    truncated: Bool[Array, ""]  # the time is
+    terminated: Bool[Array, ""] | bool  # the task is over; False itself where it never is
+    truncated: Bool[Array, ""] | bool  # the time is
     info: dict[str, Array]
 
 
@@ -226,8 +226,8 @@ class World(eqx.Module):
         state = WorldState(factors, state.time + 1)
         found = lambda tables: [table[observation[m]] for m, table in tables.items()]
         reward = sum(found(self.rewards), start=jnp.zeros(()))
-        terminated = reduce(jnp.logical_or, found(self.terminal), jnp.asarray(False))
-        truncated = jnp.asarray(False) if self.horizon is None else state.time >= self.horizon
+        terminated = reduce(jnp.logical_or, found(self.terminal)) if self.terminal else False
+        truncated = state.time >= self.horizon if self.horizon else False
         return Transition(observation, state, reward, terminated, truncated, {})
 
     def _observe(self, factors, uniforms) -> tuple[Index, ...]:
