@@ -15,6 +15,7 @@ OWNERS = {
     "nir": {"hw/nir_io.py"},
     "h5py": {"hw/nir_io.py"},
     "sklearn": {"experiments/data.py"},
+    "gymnasium": {"experiments/environments/gymnasium_adapter.py"},
 }
 
 
