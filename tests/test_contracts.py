@@ -14,7 +14,12 @@ import optax
 import pytest
 
 from fep.predictive_coding.inference import GradientFlow
-from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
+from fep.predictive_coding.learning import (
+    IncrementalLearner,
+    Learner,
+    PredictiveCoding,
+    backprop,
+)
 from fep.predictive_coding.network import multilayer
 from snn.coding import HalvingCode
 from snn.spiking_beliefs import SpikingBelief
@@ -42,6 +47,12 @@ def learner(rule):
     return Case(Learner, start, machine.step, digits(jax.random.key(1)))
 
 
+def incremental():
+    machine = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-2), steps=3)
+    start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
+    return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
+
+
 def spiking_pc():
     network = multilayer((5, 7, 3), jnp.tanh, key=jax.random.key(2))
     machine = SpikingPC(network, HalvingCode(1.0, 5), rate=0.2, steps=4)
@@ -63,6 +74,7 @@ def spiking_belief():
 CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
+    "incremental predictive coding": incremental(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
