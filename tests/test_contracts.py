@@ -17,7 +17,12 @@ from fep.active_inference.agent import Agent
 from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive
 from fep.predictive_coding.inference import GradientFlow
-from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
+from fep.predictive_coding.learning import (
+    IncrementalLearner,
+    Learner,
+    PredictiveCoding,
+    backprop,
+)
 from fep.predictive_coding.network import multilayer
 from hw.emulate import LoihiCores
 from hw.graph import Edge, Graph, Node
@@ -45,6 +50,12 @@ def learner(rule):
     machine = Learner(rule, optax.adam(1e-2))
     start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
     return Case(Learner, start, machine.step, digits(jax.random.key(1)))
+
+
+def incremental():
+    machine = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-2), steps=3)
+    start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
+    return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
 
 
 def spiking_pc():
@@ -89,6 +100,7 @@ CASES = {
     "agent": agent(),
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
+    "incremental predictive coding": incremental(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
