@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One line of a result table."""
+    """One line of a result table; without a value it is a remark."""
 
     label: str
-    value: float
+    value: float | None
     unit: str = ""
     source: str = ""
     low: float | None = None  # band, where there is one
@@ -53,7 +53,12 @@ PREFIXED = {"J", "s", "W", "Hz"}  # units that are read with SI prefixes
 
 
 def readable(row: Row) -> tuple[str, str, str]:
-    """A row's value, band (empty without one) and unit, in the prefix that suits the value."""
+    """A row's value, band (empty without one) and unit, in the prefix that suits the value.
+
+    A row without a value gives three empty cells.
+    """
+    if row.value is None:
+        return "", "", ""
     power = 0
     if row.unit.split("/")[0] in PREFIXED and row.value and math.isfinite(row.value):
         power = min(9, max(-15, 3 * math.floor(math.log10(abs(row.value)) / 3)))

@@ -1,26 +1,20 @@
 """The main job: one free energy as float JAX, as spikes with local learning, as joules on cores."""
 
-from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from experiments import data
-from fep.predictive_coding.inference import GradientFlow
-from fep.predictive_coding.learning import Learner, LearnerState, PredictiveCoding, backprop
-from fep.predictive_coding.network import multilayer
-from snn.coding import HalvingCode
-from snn.spiking_pc import SpikingPC, TracePlasticity, Trial
-
-WIDTHS = (64, 128, 64, 10)
-LEARNERS = ("backprop", "predictive coding", "spiking predictive coding")
-PROBE = 64  # samples on which spikes, cosines and energies are followed through training
+from experiments import digit_learners as learners
+from experiments import maze_agents as agents
+from experiments import workloads
+from experiments.claims import Row
+from experiments.data import digits
+from experiments.digit_learners import LEARNERS, WIDTHS, Recipe, State
+from experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
+from snn.spiking_pc import SpikingPC
 
 
 @dataclass(frozen=True)
@@ -62,20 +56,17 @@ class Config:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
 
-class History(NamedTuple):
-    """What is followed through training; row 0 is before it, row e after epoch e."""
+class Result(NamedTuple):
+    """What the four layers did."""
 
-    accuracy: Float[Array, "epochs+1 learners seeds"]  # on the test digits
-    spikes: Float[Array, "epochs+1 kinds seeds"]  # a unit and sample; clamped input, values, errors
-    cosine: Float[Array, "epochs+1 layers seeds"]  # trace deposit to rate gradient
-    energies: Float[Array, "epochs+1 settle"]  # nats a sample along inference, rate PC, first seed
-
-
-class State(NamedTuple):
-    """What the run carries; learners with a leading seed axis, in the order of LEARNERS."""
-
-    learners: tuple[LearnerState, LearnerState, LearnerState]
-    history: History
+    accuracy: Float[np.ndarray, "epochs+1 learners seeds"]  # on the test digits
+    spikes: Float[np.ndarray, "epochs+1 kinds seeds"]  # a unit and sample
+    cosine: Float[np.ndarray, "epochs+1 layers seeds"]  # trace deposit to rate gradient
+    energies: Float[np.ndarray, "epochs+1 settle"]  # nats a sample along inference
+    beliefs: dict[str, np.ndarray]  # one episode by the millisecond: exact, spiking
+    decisions: dict[str, float]  # how the two agents compare
+    digit: dict[str, np.ndarray]  # spikes of one digit learnt, by population
+    accounts: dict[str, workloads.Account]
 
 
 def chunks(config: Config) -> int:
@@ -84,124 +75,148 @@ def chunks(config: Config) -> int:
 
 
 def init(config: Config) -> State:
-    """Three copies of every seed's network, and what they are like before learning."""
-    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
-    fresh = lambda learner: jax.vmap(
-        lambda key: learner.init(multilayer(WIDTHS, jax.nn.relu, key=key))
-    )(keys)
-    learners = tuple(fresh(learner) for learner in _learners(config))
-    rows, settle = config.epochs + 1, config.settle_steps + 1
-    nothing = History(
-        *(jnp.full((rows, n, config.seeds), jnp.nan) for n in (3, 3, len(WIDTHS) - 1)),
-        jnp.full((rows, settle), jnp.nan),
-    )
-    return State(learners, _write(nothing, 0, _programs(config).follow(learners)))
+    """Networks before learning."""
+    return learners.init(_recipe(config))
 
 
 def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, float]]:
-    """One epoch of every learner and seed, each in an order of its own."""
-    learners = _programs(config).epoch(state.learners, chunk)
-    row = _programs(config).follow(learners)
-    state = State(learners, _write(state.history, chunk + 1, row))
+    """One epoch of every learner and seed."""
+    state = learners.epoch(_recipe(config), state, chunk)
+    row = jax.tree.map(lambda a: np.asarray(a[chunk + 1]), state.history)
     accuracy = np.mean(row.accuracy, axis=1)
     return state, {
         **{f"accuracy, {name}": float(a) for name, a in zip(LEARNERS, accuracy, strict=True)},
         "spikes per unit and sample": float(np.mean(np.sum(row.spikes, axis=0))),
         "cosine to the rate gradient": float(np.mean(np.min(row.cosine, axis=0))),
-        "free energy (nats)": float(row.energies[-1]),
+        "free energy above its floor (nats)": float(row.energies[-1] - _floor()),
     }
 
 
-class Programs(NamedTuple):
-    """The compiled parts of a configuration."""
-
-    epoch: eqx.Module  # (learners, epoch) -> learners
-    follow: eqx.Module  # learners -> one row of History
-
-
-def _learners(config: Config) -> tuple[Learner, Learner, Learner]:
-    samples = data.digits().train.inputs.shape[0]
-    updates = config.epochs * (samples // config.batch)
-    adam = optax.adam(optax.cosine_decay_schedule(config.rate, updates))
-    flow = GradientFlow(config.settle_rate, config.settle_steps)
-    return (
-        Learner(backprop, adam),
-        Learner(PredictiveCoding(flow), adam),
-        Learner(_spiking_rule(config), adam),
+def result(config: Config, state: State) -> Result:
+    """Price the first seed's trained network, and play the T-maze with both agents."""
+    rule = learners.spiking_rule(_recipe(config))
+    network = jax.tree.map(lambda a: a[0], state.learners[2].network)
+    populations = SpikingPC(network, rule.code, rule.rate, rule.steps)
+    inputs, labels = (part[: workloads.SAMPLES] for part in digits().test)
+    targets = np.eye(WIDTHS[-1], dtype=inputs.dtype)[labels]
+    accounts, digit = workloads.digits_account(populations, inputs, targets)
+    played = agents.play(config.neurons, config.episodes, jax.random.key(config.seed))
+    accounts |= workloads.decision_account(*agents.recorded(played))
+    history = jax.tree.map(np.asarray, state.history)
+    return Result(
+        *history, agents.trajectories(played), agents.comparison(played), digit, accounts
     )
 
 
-def _spiking_rule(config: Config) -> TracePlasticity:
-    return TracePlasticity(
-        HalvingCode(1.0, config.halvings), config.settle_rate, config.settle_steps
-    )
+def inputs(_: Config) -> dict[str, str]:
+    """Digest of the digits."""
+    return {"digits": digits().sha256}
 
 
-@cache
-def _programs(config: Config) -> Programs:
-    train, test = data.digits()
-    inputs, labels = jnp.asarray(train.inputs), jax.nn.one_hot(train.labels, WIDTHS[-1])
-    batches = inputs.shape[0] // config.batch
-    probe = inputs[:PROBE], labels[:PROBE]
-    rules, spiking = _learners(config), _spiking_rule(config)
-    rate_rule = rules[1].gradient
-
-    def epoch(learners, number):
-        def one(learner, state, seed):
-            key = jax.random.fold_in(jax.random.key(seed), number)
-            order = jax.random.permutation(key, inputs.shape[0])[: batches * config.batch]
-            pick = lambda state, rows: learner.step(state, (inputs[rows], labels[rows]))
-            return jax.lax.scan(pick, state, order.reshape(batches, config.batch))[0]
-
-        seeds = config.seed + jnp.arange(config.seeds)
-        return tuple(
-            jax.vmap(lambda state, seed, rule=rule: one(rule, state, seed))(state, seeds)
-            for rule, state in zip(rules, learners, strict=True)
-        )
-
-    def follow(learners):
-        def accuracy(predict):
-            decided = jnp.argmax(jax.vmap(predict)(jnp.asarray(test.inputs)), axis=1)
-            return jnp.mean(decided == jnp.asarray(test.labels))
-
-        def one(by_backprop, by_coding, by_spikes):
-            network = by_spikes.network
-            populations = SpikingPC(network, spiking.code, spiking.rate, spiking.steps)
-            told = spiking(network, probe)[1], rate_rule(network, probe)[1]
-            cosine = [
-                _cosine(a.weight, b.weight) for a, b in zip(*(t.layers for t in told), strict=True)
-            ]
-            settled = jax.vmap(rate_rule.solver, in_axes=(None, 0, 0))(by_coding.network, *probe)
-            predictors = by_backprop.network, by_coding.network, populations
-            return History(
-                jnp.stack([accuracy(p.predict) for p in predictors]),
-                _spikes_a_unit(spiking.settle(network, probe)),
-                jnp.stack(cosine),
-                jnp.mean(settled.energies, axis=0),
-            )
-
-        rows = jax.vmap(one, out_axes=1)(*learners)
-        return rows._replace(energies=rows.energies[:, 0])
-
-    return Programs(jax.jit(epoch), jax.jit(follow))
-
-
-def _spikes_a_unit(trials: Trial) -> Float[Array, " kinds"]:
-    """Spikes of the clamped input, the values and the errors, each over all units and samples."""
-    count = lambda trains: sum(jnp.sum(jnp.abs(train)) for train in trains)
-    start, settle = trials.start, trials.spikes
-    kinds = [
-        (start.values[0], settle.values[0]),
-        (*start.values[1:], *settle.values[1:]),
-        (*start.errors, *settle.errors),
+def summary(_: Config, result: Result) -> list[Row]:
+    """The run in a table: accuracy and spikes, the agent, joules with their boundary."""
+    rows = []
+    for name, seeds in zip(LEARNERS, result.accuracy[-1], strict=True):
+        rows.append(_spread(f"test accuracy, {name}", seeds))
+    total = np.sum(result.spikes, axis=1)
+    rows += [
+        _spread("spikes per unit and sample, before learning", total[0]),
+        _spread("spikes per unit and sample, after learning", total[-1]),
+        Row("the same, fall", float(np.mean(total[0]) / np.mean(total[-1])), "times"),
+        _spread("cosine of trace rule to rate gradient, before", result.cosine[0].min(axis=0)),
+        _spread("cosine of trace rule to rate gradient, after", result.cosine[-1].min(axis=0)),
     ]
-    units = sum(WIDTHS[:-1]) + sum(WIDTHS[1:])
-    return jnp.stack([count(trains) for trains in kinds]) / (units * PROBE)
+    rows += [Row(name, value, "", "T-maze") for name, value in result.decisions.items()]
+    return rows + workloads.rows(result.accounts)
 
 
-def _cosine(a: Array, b: Array) -> Float[Array, ""]:
-    return jnp.vdot(a, b) / jnp.sqrt(jnp.vdot(a, a) * jnp.vdot(b, b))
+def tables(_: Config, result: Result) -> dict[str, list[Row]]:
+    """Every bill, term by term with its source."""
+    return {f"The bill of {name}": workloads.bill_rows(a) for name, a in result.accounts.items()}
 
 
-def _write(history: History, row: int, values: History) -> History:
-    return jax.tree.map(lambda all_rows, one: all_rows.at[row].set(one), history, values)
+def raster(_: Config, result: Result) -> dict[str, np.ndarray]:
+    """Spikes of one digit being learnt."""
+    return result.digit
+
+
+def figure(result: Result):
+    """One chain, from free energy to joules.
+
+    a, Inference descends the free energy of a batch of digits; learning lowers where it ends
+    (first seed). b, Test accuracy of backprop, predictive coding and its spiking twin (mean, and
+    range over seeds), while the spikes that a digit costs fall (grey, right). c, Belief that the
+    reward is on the right, along one episode of the T-maze: exact filter and share of the
+    spikes in the last 25 ms. d, Energy by platform, with the band of its source; an arrow
+    marks figures of which only a minimum is published.
+    """
+    drawing, (a, b, c, d) = panels(2, 2, height_mm=120)
+    _draw_descent(a, result)
+    _draw_learning(b, result)
+    _draw_beliefs(c, result)
+    _draw_joules(d, result)
+    return drawing
+
+
+def _draw_descent(ax, result: Result) -> None:
+    epochs = len(result.energies) - 1
+    shown = sorted({0, 1, min(5, epochs), epochs})
+    for epoch, colour in zip(shown, (BLACK, PURPLE, BLUE, SKY), strict=False):
+        ax.plot(result.energies[epoch] - _floor(), color=colour, label=f"epoch {epoch}")
+    ax.set(xlabel="inference step", ylabel="free energy above its floor (nats)", yscale="log")
+    ax.legend()
+
+
+def _draw_learning(ax, result: Result) -> None:
+    epochs = np.arange(len(result.accuracy))
+    styles = zip(LEARNERS, (BLACK, BLUE, VERMILION), ("--", "-", "-"), strict=True)
+    for k, (name, colour, line) in enumerate(styles):
+        seeds = result.accuracy[:, k]
+        ax.plot(epochs, seeds.mean(axis=1), line, color=colour, label=name)
+        ax.fill_between(epochs, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, lw=0)
+    ax.set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1.0))
+    ax.legend(loc="lower right")
+    other = ax.twinx()
+    other.spines["right"].set_visible(True)
+    other.plot(epochs, result.spikes.sum(axis=1).mean(axis=1), color="0.5")
+    other.set_ylabel("spikes per unit and sample", color="0.4")
+    other.set_ylim(0, None)
+
+
+def _draw_beliefs(ax, result: Result) -> None:
+    milliseconds = np.arange(len(result.beliefs["exact"])) + 1
+    ax.plot(milliseconds, result.beliefs["spiking"], color=VERMILION, label="spiking, last 25 ms")
+    ax.plot(milliseconds, result.beliefs["exact"], color=BLACK, ls="--", label="exact filter")
+    ax.set(xlabel="time (ms)", ylabel="belief: reward is right", ylim=(-0.03, 1.03))
+    ax.legend(loc="center right")
+
+
+def _draw_joules(ax, result: Result) -> None:
+    names = list(dict.fromkeys(e["platform"] for a in result.accounts.values() for e in a))
+    markers = zip(result.accounts.items(), (BLUE, ORANGE, GREEN), "osD", strict=True)
+    for k, ((workload, account), colour, marker) in enumerate(markers):
+        for entry in account:
+            y, x = names.index(entry["platform"]) + 0.22 * (k - 1), entry["joules"]
+            low, high = entry["low"] or x, entry["high"] or x
+            ax.plot(x, y, marker, color=colour, label=workload if entry is account[0] else None)
+            ax.plot([low, high], [y, y], color=colour)
+            if entry["high"] is None and entry["low"] is not None:
+                ax.annotate("", (2.5 * x, y), (x, y), arrowprops={"arrowstyle": "->", "lw": 0.6})
+    ax.set(xscale="log", xlabel="energy (J)", yticks=range(len(names)), yticklabels=names)
+    ax.invert_yaxis()
+    ax.legend(loc="lower right")
+
+
+def _spread(label: str, seeds: np.ndarray) -> Row:
+    """Mean over seeds, with their range as the band."""
+    mean, low, high = (float(f(seeds)) for f in (np.mean, np.min, np.max))
+    return Row(label, mean, "", f"mean and range of {len(seeds)} seeds", low, high)
+
+
+def _floor() -> float:
+    """Free energy of the network when every error is zero: ln 2 pi / 2 for each predicted unit."""
+    return 0.5 * float(np.log(2 * np.pi)) * sum(WIDTHS[1:])
+
+
+def _recipe(config: Config) -> Recipe:
+    return Recipe(**{field.name: getattr(config, field.name) for field in fields(Recipe)})

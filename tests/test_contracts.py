@@ -16,6 +16,8 @@ import pytest
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
 from fep.predictive_coding.network import multilayer
+from hw.emulate import LoihiCores
+from hw.graph import Edge, Graph, Node
 from snn.coding import HalvingCode
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_pc import SpikingPC, TracePlasticity
@@ -60,12 +62,23 @@ def spiking_belief():
     return Case(SpikingBelief, start, machine.step, (outcomes,))
 
 
+def loihi_cores():
+    pre, post = np.divmod(np.arange(12), 3)
+    edges = (Edge("in", "out", pre, post, np.linspace(-0.5, 1.0, 12)),)
+    graph = Graph((Node("in", 4, external=True), Node("out", 3)), edges)
+    machine = LoihiCores(graph, np.full(7, 0.125), leak_decay=0.5)
+    driven = jax.random.bernoulli(jax.random.key(4), 0.5, (6, 7))
+    start = lambda key: machine.init()._replace(v=jax.random.uniform(key, (7,)))
+    return Case(LoihiCores, start, machine.step, driven)
+
+
 CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
+    "emulated Loihi cores": loihi_cores(),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
