@@ -1,389 +1,72 @@
-"""The figures: chips and accounts of them, each number with its evidence and source.
+"""All platforms by name, and each by the name of its constant.
 
 Where an energy is published per operation, a platform prices events. Where only capacities or
 whole-chip figures are published it prices nothing and says so; a platform without any primary
 source is listed and refused.
 """
 
-from functools import partial
-
-from hw.platforms import Capacity, Constant, Mesh, Platform, Serial, SynapseFormat, Tick
-
-EW, NS = ("hop_east", "hop_west"), ("hop_north", "hop_south")
-_each = dict.fromkeys
-
-# --- Loihi 1 ----------------------------------------------------------------------------------
-DAVIES = (
-    "Davies et al. (2018), IEEE Micro 38(1):82-99, Table 2: pre-silicon SDF and SPICE at 0.75 V; "
-    "as transcribed"
+from hw.chips import (
+    LOIHI1,
+    LOIHI1_SANAFE,
+    ODIN,
+    PER_OPERATION,
+    SPINNAKER1,
+    SPINNAKER2,
+    TRUENORTH,
+    TRUENORTH_AGGREGATE,
+    odin,
 )
-davies = partial(Constant, node="Intel 14 nm, 0.75 V", evidence="simulated", source=DAVIES)
-davies_sheet = partial(
-    Constant,
-    node="Intel 14 nm",
-    evidence="datasheet",
-    source="Davies et al. (2018), IEEE Micro 38(1):82-99, pp. 86-95; as transcribed",
+from hw.envelopes import (
+    AKIDA1,
+    AKIDA2,
+    BRAINSCALES2,
+    ENVELOPED,
+    HALA_POINT,
+    LOIHI2,
+    LOIHI3,
+    NORTHPOLE,
+    XYLO,
 )
-FRADY = (
-    "Frady et al. (2020), arXiv:2004.12691, Table 2; as transcribed: 3.34 W / 32 chips, at a "
-    "voltage that is not stated"
-)
-LOIHI_BOUNDARY = "one chip: cores, mesh, static power; without x86 cores, board and host"
-LOIHI_STATIC = Constant(
-    3.34 / 32,
-    "W",
-    "static power per chip, all circuits powered (32-chip board, 3.34 W)",
-    node="Intel 14 nm, V not stated",
-    evidence="derived",
-    source=FRADY,
-)
-LOIHI_MESH = Mesh(8, 4, 4)  # 32 tiles and 128 cores are published, their shape is inferred
-LOIHI_CAPACITY = Capacity(
-    neurons=davies_sheet(1024, "count", "compartments (neurons) per core"),
-    input_axons=davies_sheet(4096, "count", "max input axons (distribution lists) per core"),
-    output_axons=davies_sheet(4096, "count", "max output axons (core-to-core edges) per core"),
-    synapse_bits=Constant(
-        1048576,
-        "bit",
-        "max synapse bits per core (nengo-loihi validator)",
-        node="Intel 14 nm",
-        evidence="datasheet",
-        source="nengo-loihi (2022), builder/validate.py; 128 KB in Davies et al. (2018)",
-    ),
-    synapse_format=SynapseFormat(
-        weight_bits=8,
-        index_bits=10,
-        header_bits=10,
-        block=64,
-        word_bits=64,
-        source="nengo-loihi (2022), block.py, sparse format; index for 1024 compartments",
-    ),
-    delay_steps=davies_sheet(62, "steps", "synaptic delay, max with fewer compartments"),
-    learns=True,
-)
-LOIHI1 = Platform(
-    name="Loihi 1 (Davies 2018)",
-    boundary=LOIHI_BOUNDARY,
-    prices={
-        "soma_access": davies(52e-12, "J", "energy per neuron update, inactive"),
-        "neuron_update": davies(
-            29e-12,
-            "J",
-            "energy per neuron update, active less inactive",
-            evidence="derived",
-            source=DAVIES + ": 81 pJ active less the 52 pJ that every visited neuron pays",
-        ),
-        "axon_out": davies(1.7e-12, "J", "within-tile spike energy"),
-        "synaptic_event": davies(
-            23.6e-12, "J", "energy per synaptic spike op (minimum)", low=23.6e-12
-        ),
-        **_each(EW, davies(3e-12, "J", "energy per tile hop, E-W")),
-        **_each(NS, davies(4e-12, "J", "energy per tile hop, N-S")),
-        "learning_update": davies(120e-12, "J", "energy per synaptic update, pairwise STDP"),
-    },
-    static=LOIHI_STATIC,
-    clock=Serial(
-        send={
-            "soma_access": davies(5.3e-9, "s", "time per neuron update, inactive"),
-            "neuron_update": davies(
-                3.1e-9,
-                "s",
-                "time per neuron update, active less inactive",
-                evidence="derived",
-                source=DAVIES + ": 8.4 ns active less the 5.3 ns that every visited neuron takes",
-            ),
-        },
-        receive={
-            "synaptic_event": davies(3.5e-9, "s", "time per synaptic spike op (maximum)"),
-            "learning_update": davies(6.1e-9, "s", "time per synaptic update, pairwise STDP"),
-        },
-        barrier={
-            1: davies(113e-9, "s", "mesh-wide barrier sync time, 1 tile"),
-            # nothing is published between 1 and 32 tiles: from 2 on the longer one is taken
-            2: davies(465e-9, "s", "mesh-wide barrier sync time, 32 tiles"),
-        },
-    ),
-    mesh=LOIHI_MESH,
-    capacity=LOIHI_CAPACITY,
+from hw.processors import (
+    A100,
+    ARM,
+    BRAIN,
+    CMOS45_FP32,
+    CMOS45_INT8,
+    CPU,
+    DENSE,
+    GTX_TITAN,
+    H100,
+    V100,
 )
 
-BOYLE = (
-    "Boyle et al. (2025), IEEE TCAD 44(8):3165-3178, as in SANA-FE 2.2.9: regression on silicon; "
-    "band: the stated error of the model's totals, {} %"
-)
+__all__ = [
+    "LOIHI1",
+    "LOIHI1_SANAFE",
+    "ODIN",
+    "SPINNAKER1",
+    "SPINNAKER2",
+    "TRUENORTH",
+    "TRUENORTH_AGGREGATE",
+    "odin",
+    "AKIDA1",
+    "AKIDA2",
+    "BRAINSCALES2",
+    "HALA_POINT",
+    "LOIHI2",
+    "LOIHI3",
+    "NORTHPOLE",
+    "XYLO",
+    "A100",
+    "ARM",
+    "BRAIN",
+    "CMOS45_FP32",
+    "CMOS45_INT8",
+    "CPU",
+    "GTX_TITAN",
+    "H100",
+    "V100",
+    "PLATFORMS",
+]
 
-
-def _boyle(value: float, unit: str, quantity: str) -> Constant:
-    error = {"J": 0.12, "s": 0.25}[unit]
-    return Constant(
-        value,
-        unit,
-        quantity,
-        node="Intel 14 nm, silicon fit",
-        evidence="derived",
-        source=BOYLE.format(round(100 * error)),
-        low=value * (1 - error),
-        high=value * (1 + error),
-    )
-
-
-LOIHI1_SANAFE = Platform(
-    name="Loihi 1 (SANA-FE calibration)",
-    boundary=LOIHI_BOUNDARY,
-    prices={
-        "soma_access": _boyle(51.2e-12, "J", "soma access energy"),
-        "neuron_update": _boyle(21.6e-12, "J", "soma update energy (added to access)"),
-        "spike": _boyle(69.3e-12, "J", "soma spike-out energy"),
-        "axon_out": _boyle(111e-12, "J", "axon-out energy per message"),
-        "axon_in": _boyle(0.0, "J", "axon-in energy per message"),
-        "synaptic_event": _boyle(35.5e-12, "J", "dense synapse energy"),
-        **_each(EW, _boyle(3e-12, "J", "hop energy E/W")),
-        **_each(NS, _boyle(4.2e-12, "J", "hop energy N/S")),
-    },
-    static=LOIHI_STATIC,
-    clock=Serial(
-        send={
-            "soma_access": _boyle(6e-9, "s", "soma access latency"),
-            "neuron_update": _boyle(3.7e-9, "s", "soma update latency"),
-            "spike": _boyle(30e-9, "s", "soma spike-out latency"),
-            "axon_out": _boyle(5.1e-9, "s", "axon-out latency per message"),
-        },
-        receive={
-            "axon_in": _boyle(16e-9, "s", "axon-in latency per message"),
-            "synaptic_event": _boyle(3.8e-9, "s", "dense synapse latency"),
-        },
-        barrier={
-            1: _boyle(0.6e-6, "s", "sync latency 1 tile"),
-            2: _boyle(1.0e-6, "s", "sync latency 2-3 tiles"),
-            4: _boyle(1.4e-6, "s", "sync latency 4-28 tiles"),
-            29: _boyle(1.8e-6, "s", "sync latency 29+ tiles"),
-        },
-    ),
-    mesh=LOIHI_MESH,
-    capacity=LOIHI_CAPACITY,
-)
-
-# --- TrueNorth --------------------------------------------------------------------------------
-AKOPYAN = "Merolla et al. (2014), Science 345:668; Akopyan et al. (2015), TCAD 34(10):1537"
-truenorth = partial(Constant, node="Samsung 28 nm", evidence="datasheet", source=AKOPYAN)
-# power against firing rate of 2^20 neurons with 128 active synapses each, 0.8 V; the middle
-# point of the sweep, 20.07 Hz and 71 mW, is left out and predicted
-_EVENTS_PER_HZ = 2**20 * 128
-_RISE_EVENTS = (95.93 - 11.58) * _EVENTS_PER_HZ
-_SLOPE_J, _SLOPE_LOW_J, _SLOPE_HIGH_J = (rise / _RISE_EVENTS for rise in (26e-3, 25e-3, 27e-3))
-_static = lambda slope, power_w: power_w - slope * 11.58 * _EVENTS_PER_HZ
-SWEEP = (
-    AKOPYAN + ", Fig. 17 at 0.8 V: line through 68 mW at 11.58 Hz and 94 mW at 95.93 Hz, for "
-    "2^20 neurons x 128 active synapses; band: powers rounded to 1 mW; as transcribed"
-)
-TRUENORTH_CAPACITY = Capacity(
-    neurons=truenorth(256, "count", "neurons per core"),
-    input_axons=truenorth(256, "count", "axons per core"),
-    fan_in=truenorth(256, "count", "max fan-in per neuron"),
-    fan_out=truenorth(1, "count", "direct fan-out axons per neuron"),
-    weight_levels=truenorth(4, "count", "signed 9-bit weights per neuron, one an axon type"),
-    delay_steps=truenorth(15, "ticks", "delay max"),
-)
-TRUENORTH = Platform(
-    name="TrueNorth (marginal + static, 0.8 V)",
-    boundary="one chip: cores, mesh and static power; without board and host",
-    prices={
-        "synaptic_event": Constant(
-            _SLOPE_J,
-            "J",
-            "marginal energy per synaptic event (fit of the 0.8 V sweep endpoints)",
-            node="28 nm, 0.8 V",
-            evidence="derived",
-            source=SWEEP,
-            low=_SLOPE_LOW_J,
-            high=_SLOPE_HIGH_J,
-        )
-    },
-    absorbed={
-        "soma_access": "in static power: every neuron is visited each tick",
-        "neuron_update": "in static power: every neuron is updated each tick",
-        "barrier": "in static power: the tick is part of it",
-        **_each(
-            ("spike", "axon_out", "axon_in", *EW, *NS),
-            "in the slope of the sweep, at its 128 synapses a spike",
-        ),
-    },
-    static=Constant(
-        _static(_SLOPE_J, 68e-3),
-        "W",
-        "static power (same fit)",
-        node="28 nm, 0.8 V",
-        evidence="derived",
-        source=SWEEP,
-        low=_static(_SLOPE_HIGH_J, 67.5e-3),
-        high=_static(_SLOPE_LOW_J, 68.5e-3),
-    ),
-    clock=Tick(truenorth(1e-3, "s", "tick")),
-    mesh=Mesh(64, 64, 1),
-    capacity=TRUENORTH_CAPACITY,
-)
-TRUENORTH_AGGREGATE = Platform(
-    name="TrueNorth (total power / rate, 20 Hz, 0.775 V)",
-    boundary="one chip at one operating point; wrong at any other",
-    prices={
-        "synaptic_event": Constant(
-            26e-12,
-            "J",
-            "energy per synaptic event, total power / rate at 20 Hz, 128 syn, 0.775 V",
-            node="Samsung 28 nm",
-            evidence="measured",
-            source=AKOPYAN + "; as transcribed",
-            aggregate=True,
-        )
-    },
-    absorbed={k: "in total power" for k in (*TRUENORTH.absorbed, "host_message")},
-    absorbed_static="in total power",
-    clock=TRUENORTH.clock,
-    mesh=TRUENORTH.mesh,
-    capacity=TRUENORTH_CAPACITY,
-)
-
-# --- ODIN -------------------------------------------------------------------------------------
-FRENKEL = "Frenkel et al. (2019), TBioCAS 13(1):145-158, arXiv:1804.07858; as transcribed"
-_frenkel = partial(Constant, node="28 nm FDSOI, 0.55 V", evidence="measured", source=FRENKEL)
-ODIN_LEAKAGE = _frenkel(27.3e-6, "W", "leakage power")
-ODIN_IDLE = _frenkel(1.78e-6, "W/MHz", "idle power per MHz")
-
-
-def odin(clock_mhz: float) -> Platform:
-    """ODIN, one core, at a clock of `clock_mhz`; a synaptic event takes two cycles."""
-    return Platform(
-        name=f"ODIN ({clock_mhz:g} MHz)",
-        boundary="one core: leakage, clock and events; without host",
-        prices={"synaptic_event": _frenkel(8.43e-12, "J", "incremental energy per SOP")},
-        absorbed={
-            **_each(
-                ("soma_access", "neuron_update", "spike", "axon_out", "axon_in"),
-                "in the energy per SOP: neurons are updated by events alone",
-            ),
-            "barrier": "one core, nothing to wait for",
-        },
-        static=_frenkel(
-            ODIN_LEAKAGE.value + ODIN_IDLE.value * clock_mhz,
-            "W",
-            "leakage power and idle power per MHz",
-            evidence="derived",
-            source=FRENKEL + f": 27.3 uW + 1.78 uW/MHz x {clock_mhz:g} MHz",
-        ),
-        clock=Serial(
-            send={},
-            receive={
-                "synaptic_event": _frenkel(
-                    2e-6 / clock_mhz,
-                    "s",
-                    "time per SOP",
-                    evidence="derived",
-                    source=FRENKEL + ": 37.5 MSOP/s at 75 MHz is two cycles",
-                )
-            },
-        ),
-        mesh=Mesh(1, 1, 1),
-        capacity=Capacity(neurons=_frenkel(256, "count", "neurons")),
-    )
-
-
-ODIN = odin(75.0)
-
-# --- SpiNNaker --------------------------------------------------------------------------------
-HOEPPNER = "Hoeppner et al. (2019), TCAS-I 66(8), arXiv:1903.08941, as used by KerasSpiking"
-_SPINNAKER_BOUNDARY = "neuron updates and synaptic operations alone; without the rest of the board"
-
-
-def _spinnaker(name: str, node: str, synaptic_j: float, update_j: float) -> Platform:
-    figure = partial(Constant, node=node, evidence="measured", source=HOEPPNER)
-    return Platform(
-        name=name,
-        boundary=_SPINNAKER_BOUNDARY,
-        prices={
-            "soma_access": figure(update_j, "J", "energy per neuron update"),
-            "synaptic_event": figure(synaptic_j, "J", "energy per synaptic op"),
-        },
-        absorbed={"neuron_update": "in the update that every neuron gets each step"},
-    )
-
-
-SPINNAKER1 = _spinnaker("SpiNNaker 1", "130 nm", 13.3e-9, 26e-9)
-SPINNAKER2 = _spinnaker(
-    "SpiNNaker 2 (prototype)", "28 nm prototype (product: 22FDX)", 450e-12, 2.19e-9
-)
-
-# --- dense accounts ---------------------------------------------------------------------------
-_horowitz = partial(
-    Constant,
-    node="45 nm, 0.9 V",
-    evidence="estimated",
-    source="Horowitz (2014), ISSCC, Computing's energy problem; as cited in later work",
-)
-_CMOS_BOUNDARY = "arithmetic alone; without memory, control, leakage and host"
-CMOS45_FP32 = Platform(
-    name="CMOS 45 nm (fp32 MAC)",
-    boundary=_CMOS_BOUNDARY,
-    prices={"mac": _horowitz(4.6e-12, "J", "fp32 MAC")},
-)
-CMOS45_INT8 = Platform(
-    name="CMOS 45 nm (int8 MAC)",
-    boundary=_CMOS_BOUNDARY,
-    prices={
-        "mac": _horowitz(
-            0.3e-12,
-            "J",
-            "int mult 8b and int add 32b",
-            evidence="derived",
-            source="Horowitz (2014), ISSCC; as cited: 0.2 pJ int8 multiply + 0.1 pJ int32 add",
-        )
-    },
-)
-
-
-def _gpu(name: str, node: str, power_w: float, flops: float, kind: str) -> Platform:
-    floor = 2 * power_w / flops
-    return Platform(
-        name=name,
-        boundary="one GPU at peak throughput and TDP, a floor that no network reaches; "
-        "without host",
-        prices={
-            "mac": Constant(
-                floor,
-                "J",
-                f"twice the energy per {kind} FLOP at peak and TDP",
-                node=node,
-                evidence="derived",
-                source=f"NVIDIA datasheet: 2 FLOP x {power_w:g} W / {flops:g} FLOP/s",
-                low=floor,
-            )
-        },
-        absorbed_static="in TDP",
-    )
-
-
-V100 = _gpu("V100 SXM2", "12 nm", 300.0, 125e12, "fp16")
-A100 = _gpu("A100 SXM", "7 nm", 400.0, 312e12, "bf16")
-H100 = _gpu("H100 SXM5", "4N", 700.0, 989.4e12, "bf16")
-
-# --- listed, not priced -----------------------------------------------------------------------
-LOIHI3 = Platform("Loihi 3", boundary="none", refusal="no primary source describes it")
-UNPRICED = tuple(
-    Platform(name, boundary="none", refusal="no energy per operation is published")
-    for name in (
-        "Loihi 2",
-        "Hala Point",
-        "NorthPole",
-        "Akida AKD1000",
-        "BrainScaleS-2",
-        "Xylo Audio 2",
-    )
-)
-
-PLATFORMS = {
-    platform.name: platform
-    for platform in (
-        *(LOIHI1, LOIHI1_SANAFE, TRUENORTH, TRUENORTH_AGGREGATE, ODIN, SPINNAKER1, SPINNAKER2),
-        *(CMOS45_FP32, CMOS45_INT8, V100, A100, H100),
-        *(*UNPRICED, LOIHI3),
-    )
-}
+PLATFORMS = {platform.name: platform for platform in (*PER_OPERATION, *DENSE, *ENVELOPED)}

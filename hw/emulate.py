@@ -1,12 +1,12 @@
-"""A graph run on emulated cores: the neuron of Loihi as SANA-FE models it."""
+"""Graphs run on emulated cores: any chip's neurons, and those of Loihi as SANA-FE has them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from hw.events import Activity
 from hw.graph import Graph
@@ -46,7 +46,7 @@ class LoihiCores(eqx.Module):
     weight: Float[Array, " m"]
     bias: Float[Array, " n"]
     external: Bool[Array, " n"]
-    v_threshold: float
+    v_threshold: float | Float[Array, " n"]
     v_reset: float
     leak_decay: float
     input_decay: float
@@ -56,7 +56,7 @@ class LoihiCores(eqx.Module):
         graph: Graph,
         bias: Float[np.ndarray, " n"],
         *,
-        v_threshold: float = 1.0,
+        v_threshold: float | Float[np.ndarray, " n"] = 1.0,
         v_reset: float = 0.0,
         leak_decay: float = 1.0,
         input_decay: float = 0.0,
@@ -72,7 +72,9 @@ class LoihiCores(eqx.Module):
         self.pre, self.post = jnp.asarray(synapses.pre), jnp.asarray(synapses.post)
         self.weight, self.bias = jnp.asarray(synapses.weight), jnp.asarray(bias)
         self.external = jnp.asarray(graph.external)
-        self.v_threshold, self.v_reset = v_threshold, v_reset
+        whole = isinstance(v_threshold, np.ndarray)
+        self.v_threshold = jnp.asarray(v_threshold) if whole else v_threshold
+        self.v_reset = v_reset
         self.leak_decay, self.input_decay = leak_decay, input_decay
 
     def init(self) -> CoreState:
@@ -95,3 +97,59 @@ class LoihiCores(eqx.Module):
         arriving = collect(jnp.where(sent, self.weight, 0))
         state = CoreState(v, u, arriving, collect(sent.astype(jnp.int32)) > 0)
         return state, Activity(spikes, active | spikes)
+
+
+class LineState(NamedTuple):
+    """Neurons, and what is on its way to them."""
+
+    neurons: Any
+    line: Num[Array, "delays n"]  # sums of weights that will arrive after 1, 2, ... steps
+
+
+class Cores(eqx.Module):
+    """Neurons of a chip with its weights, delays included, as the mapped graph joins them.
+
+    Attributes:
+        neuron: the chip's; steps its whole population.
+        pre, post, weight, delay: synapses, shape (m,); weights in the chip's own unit, integers
+            where it has integers.
+        external: which neurons are driven from outside, shape (n,).
+        longest: the longest delay, in steps.
+    """
+
+    neuron: eqx.Module
+    pre: Int[Array, " m"]
+    post: Int[Array, " m"]
+    weight: Num[Array, " m"]
+    delay: Int[Array, " m"]
+    external: Bool[Array, " n"]
+    longest: int = eqx.field(static=True)
+
+    def __init__(self, graph: Graph, neuron: eqx.Module, weight: Num[np.ndarray, " m"]):
+        synapses = graph.synapses
+        if weight.shape != synapses.weight.shape:
+            expected, got = synapses.weight.shape, weight.shape
+            raise ValueError(f"weight must have shape {expected}, got {got}")
+        self.neuron = neuron
+        self.pre, self.post = jnp.asarray(synapses.pre), jnp.asarray(synapses.post)
+        whole = np.issubdtype(weight.dtype, np.integer)
+        self.weight = jnp.asarray(weight, jnp.int32 if whole else jnp.float32)
+        self.delay, self.external = jnp.asarray(synapses.delay), jnp.asarray(graph.external)
+        self.longest = int(synapses.delay.max(initial=1))
+
+    def init(self) -> LineState:
+        """At rest, with nothing on its way."""
+        n = self.external.size
+        return LineState(self.neuron.init(n), jnp.zeros((self.longest, n), self.weight.dtype))
+
+    def step(self, state: LineState, driven: Num[Array, " n"]) -> tuple[LineState, Activity]:
+        """One step, in which the external neurons send `driven` spikes.
+
+        Returns: the new state; how many spikes each sent, and who had something to integrate.
+        """
+        arriving, rest = state.line[0], jnp.roll(state.line, -1, axis=0).at[-1].set(0)
+        neurons, fired = self.neuron.step(state.neurons, arriving)
+        spikes = jnp.where(self.external, driven.astype(jnp.int32), fired.spikes)
+        sent = self.weight * spikes[self.pre]
+        line = rest.at[self.delay - 1, self.post].add(sent)
+        return LineState(neurons, line), Activity(spikes, fired.active | (spikes > 0))

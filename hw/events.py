@@ -18,8 +18,6 @@ SENT = ("spike", "axon_out", "hop_east", "hop_west", "hop_north", "hop_south", "
 # planes of `Counter.arriving`, one row a neuron and one column a core
 ARRIVING = ("axon_in", "synaptic_event", "zero_weight_event", "learning_update", "host_message")
 
-CHUNK = 64  # steps counted at once, which bounds memory
-
 
 class Activity(NamedTuple):
     """What the neurons did in a step, or in many with leading axes."""
@@ -82,7 +80,10 @@ class Counter(eqx.Module):
 
 
 def tally(counter: Counter, activity: Activity) -> Ledger:
-    """Ledgers of many steps, counted on the device by chunks and kept as int64 on the host.
+    """Ledgers of many steps, counted on the host from spike to spike, in int64.
+
+    The same counts as `counter` gives step by step; the work grows with the spikes, not with the
+    neurons, and nothing is compiled.
 
     Args:
         counter: of the mapped graph.
@@ -90,17 +91,31 @@ def tally(counter: Counter, activity: Activity) -> Ledger:
 
     Returns: counts of shape (steps, cores).
     """
-    steps, n = activity.spikes.shape
-    fill = -steps % CHUNK
-    chunks = [np.pad(a, ((0, fill), (0, 0))).reshape(-1, CHUNK, n) for a in activity]
-    _, ledger = jax.lax.scan(_count, counter, Activity(*chunks))
-    whole = lambda c: np.asarray(c).astype(np.int64).reshape(steps + fill, -1)[:steps]
-    return Ledger(*map(whole, ledger))
+    sent, arriving = np.asarray(counter.sent), np.asarray(counter.arriving)
+    core_of, on_chip = np.asarray(counter.core_of), np.asarray(counter.on_chip)
+    steps, cores = len(activity.spikes), arriving.shape[2]
+    made = {kind: np.zeros((steps, cores), np.int64) for kind in Ledger._fields}
+    made["soma_access"] += np.bincount(core_of, minlength=cores)
+    made["barrier"] += 1
+    for step, (spikes, active) in enumerate(zip(*map(np.asarray, activity), strict=True)):
+        times = spikes.astype(np.int64)
+        here = np.flatnonzero(times[on_chip])
+        each = sent[here] * times[on_chip[here], None]
+        made["neuron_update"][step] = _per_core(core_of, active[on_chip].astype(float), cores)
+        for kind, column in zip(SENT, each.T, strict=True):
+            made[kind][step] = _per_core(core_of[here], column, cores)
+        spiked = np.flatnonzero(times)
+        rows = arriving[spiked]
+        if (times[spiked] != 1).any():
+            rows = rows * times[spiked, None, None]
+        for kind, count in zip(ARRIVING, rows.sum(axis=0, dtype=np.int64), strict=True):
+            made[kind][step] += count
+    return Ledger(**made)
 
 
-def _count(counter: Counter, chunk: Activity) -> tuple[Counter, Ledger]:
-    # at module level, so that scan compiles it once for all tallies of a shape
-    return counter, jax.vmap(counter)(chunk)
+def _per_core(core: np.ndarray, count: np.ndarray, cores: int) -> np.ndarray:
+    # sums of integers below 2^53 are exact in the float64 of bincount
+    return np.bincount(core, count, cores).astype(np.int64)
 
 
 def activity(graph: Graph, spikes: Bool[np.ndarray, "steps n"]) -> Activity:

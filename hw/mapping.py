@@ -87,6 +87,8 @@ def usage(graph: Graph, placement: Placement, platform: Platform) -> dict[str, n
         "input_axons": count(placed.core),
         "output_axons": count(placement.core_of[placed.source[on_chip]]),
     }
+    if platform.capacity.synapses is not None:
+        used["synapses"] = count(placed.core, placed.synapses)
     if memory := platform.capacity.synapse_format:
         used["synapse_bits"] = count(placed.core, memory.bits(placed.synapses))
     return used
@@ -251,11 +253,16 @@ def _following(order: Int[np.ndarray, " k"]) -> Chooser:
 def _of_graph(graph: Graph, platform: Platform):
     """Violations of limits that no mapping can help with."""
     capacity, synapses = platform.capacity, graph.synapses
-    for name, needed in (("fan_in", _fan_in), ("weight_levels", _weight_levels)):
+    needs = ("fan_in", _fan_in), ("targets", _targets), ("weight_levels", _weight_levels)
+    for name, needed in needs:
         limit = getattr(capacity, name)
         if limit is not None and (used := needed(graph)).max(initial=0) > limit.value:
             where = _neuron(used)
             yield Violation(platform.name, name, int(limit.value), int(used.max()), where)
+    outside = int(graph.external.sum())
+    if capacity.inputs is not None and outside > capacity.inputs.value:
+        allowed = int(capacity.inputs.value)
+        yield Violation(platform.name, "inputs", allowed, outside, "external neurons")
     longest = int(synapses.delay.max(initial=1))
     if capacity.delay_steps is not None and longest > capacity.delay_steps.value:
         allowed = int(capacity.delay_steps.value)
@@ -267,6 +274,10 @@ def _of_graph(graph: Graph, platform: Platform):
 
 def _fan_in(graph: Graph) -> Int[np.ndarray, " n"]:
     return np.bincount(graph.synapses.post, minlength=graph.size)
+
+
+def _targets(graph: Graph) -> Int[np.ndarray, " n"]:
+    return np.bincount(graph.synapses.pre, minlength=graph.size) * ~graph.external
 
 
 def _weight_levels(graph: Graph) -> Int[np.ndarray, " n"]:

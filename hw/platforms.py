@@ -15,6 +15,13 @@ EVIDENCE = ("measured", "simulated", "datasheet", "derived", "estimated")
 # zero-weight events are synaptic events already
 EVENTS = tuple(k for k in Ledger._fields if k != "zero_weight_event")
 KINDS = (*EVENTS, "mac")
+# whole-chip figures that say how far a workload can be off, but price none
+ENVELOPES = (
+    *("chips", "chip_neurons", "chip_synapses", "memory", "clock_low", "clock_high"),
+    *("typical_power", "peak_power", "idle_power", "peak_rate", "synaptic_rate", "neuron_rate"),
+    *("efficiency", "full_load_event", "state_reset", "speed_up"),
+    *("workload_power", "workload_energy", "workload_rate", "workload_latency", "workload_ratio"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,17 +71,18 @@ class Constant:
 class Mesh:
     """Tiles in a grid, numbered down a column first: tile t is at x = t // height, y = t % height.
 
-    Messages travel along x, then along y.
+    Messages travel along x, then along y. `source` says what is published of the shape.
     """
 
     width: int
     height: int
     cores_per_tile: int
+    source: str = ""
 
     def __post_init__(self):
-        for axis in fields(self):
-            if getattr(self, axis.name) < 1:
-                raise ValueError(f"mesh {axis.name} must be at least 1, got {self}")
+        for axis in ("width", "height", "cores_per_tile"):
+            if getattr(self, axis) < 1:
+                raise ValueError(f"mesh {axis} must be at least 1, got {self}")
 
     @property
     def cores(self) -> int:
@@ -122,6 +130,12 @@ class Capacity:
         weight_levels: different non-zero weights onto a neuron.
         delay_steps: longest synaptic delay.
         learns: synapses can be plastic by pair traces.
+        inputs: external neurons, of the whole chip.
+        synapses: a core.
+        targets: synapses from a neuron.
+        spikes_per_step: of a neuron; binary neurons need one.
+        weight_bits, state_bits, activation_bits: widths of numbers; see `hw.quantise`.
+        boundless: limits that a chip does not have, with the reason.
     """
 
     neurons: Constant | None = None
@@ -134,6 +148,25 @@ class Capacity:
     weight_levels: Constant | None = None
     delay_steps: Constant | None = None
     learns: bool = False
+    inputs: Constant | None = None
+    synapses: Constant | None = None
+    targets: Constant | None = None
+    spikes_per_step: Constant | None = None
+    weight_bits: Constant | None = None
+    state_bits: Constant | None = None
+    activation_bits: Constant | None = None
+    boundless: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in self.boundless:
+            if name not in LIMITS:
+                raise ValueError(f"boundless {name!r}: a limit must be one of {LIMITS}")
+            if getattr(self, name) is not None:
+                raise ValueError(f"limit {name!r} is both given and called boundless")
+
+
+NOT_LIMITS = {"synapse_format", "learns", "boundless"}
+LIMITS = tuple(f.name for f in fields(Capacity) if f.name not in NOT_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -149,6 +182,14 @@ class Tick:
         """Duration of each step, the same whatever the ledger says."""
         return np.full(len(ledger.spike), float(self.period.value))
 
+    def gaps(self) -> tuple[str, ...]:
+        """Nothing is missing from a fixed period."""
+        return ()
+
+    def known(self, tiles: int) -> bool:
+        """Always."""
+        return True
+
 
 @dataclass(frozen=True)
 class Serial:
@@ -161,6 +202,8 @@ class Serial:
         send: seconds by event kind, for what a core does to its neurons.
         receive: seconds by event kind, for what it does with messages.
         barrier: seconds by number of tiles in use; the largest key not above it counts.
+        instant: kinds that take no time of their own, with the reason.
+        breakpoints: keys that the barrier should have; those it has, unless given.
 
     Source: the simple timing model of SANA-FE, Boyle et al. (2025), IEEE TCAD 44(8):3165-3178.
     """
@@ -168,8 +211,12 @@ class Serial:
     send: Mapping[str, Constant]
     receive: Mapping[str, Constant]
     barrier: Mapping[int, Constant] = field(default_factory=dict)
+    instant: Mapping[str, str] = field(default_factory=dict)
+    breakpoints: tuple[int, ...] = ()
 
     def __post_init__(self):
+        if not self.breakpoints:
+            object.__setattr__(self, "breakpoints", tuple(sorted(self.barrier)))
         for kind, constant in (*self.send.items(), *self.receive.items()):
             if kind not in EVENTS:
                 raise ValueError(f"latency of {kind!r}: kind must be one of {EVENTS}")
@@ -183,8 +230,26 @@ class Serial:
         for latency in (self.send, self.receive):
             for_core = [c.value * counts[kind] for kind, c in latency.items()]
             slowest = np.maximum(slowest, np.max(sum(for_core, np.zeros_like(slowest)[:, None]), 1))
-        keys = [key for key in self.barrier if key <= tiles]
-        return slowest + (self.barrier[max(keys)].value if keys else 0.0)
+        return slowest + self._barrier(tiles)
+
+    def gaps(self) -> tuple[str, ...]:
+        """Kinds whose time is neither published nor excused, and steps that the barrier lacks."""
+        known = {*self.send, *self.receive, *self.instant}
+        kinds = tuple(k for k in EVENTS if k not in known and k != "barrier")
+        barrier = () if self.barrier or "barrier" in self.instant else ("barrier",)
+        missing = (k for k in self.breakpoints if k not in self.barrier)
+        return kinds + barrier + tuple(f"barrier from {key} tiles" for key in missing)
+
+    def known(self, tiles: int) -> bool:
+        """Whether the barrier of so many tiles is."""
+        keys = [key for key in self.breakpoints if key <= tiles]
+        return not keys or max(keys) in self.barrier
+
+    def _barrier(self, tiles: int) -> float | int:
+        keys = [key for key in self.breakpoints if key <= tiles]
+        if not self.known(tiles):
+            raise ValueError(f"no published barrier for {tiles} tiles, from {max(keys)} on")
+        return self.barrier[max(keys)].value if keys else 0.0
 
 
 @dataclass(frozen=True)
@@ -202,6 +267,7 @@ class Platform:
         mesh: where its cores are; None for what is not made of cores.
         capacity: their limits.
         refusal: why it cannot be priced at all, if that is so.
+        envelope: whole-chip figures by name, of ENVELOPES: printed beside a bill, never in it.
     """
 
     name: str
@@ -214,8 +280,11 @@ class Platform:
     mesh: Mesh | None = None
     capacity: Capacity = Capacity()
     refusal: str = ""
+    envelope: Mapping[str, Constant] = field(default_factory=dict)
 
     def __post_init__(self):
+        if odd := set(self.envelope) - set(ENVELOPES):
+            raise ValueError(f"{self.name}: envelope {sorted(odd)} is not one of {ENVELOPES}")
         for kind in (*self.prices, *self.absorbed):
             if kind not in KINDS:
                 raise ValueError(f"{self.name}: price of {kind!r}, kind must be one of {KINDS}")
@@ -231,6 +300,32 @@ class Platform:
                 f"{self.name}: {whole[0].quantity!r} is total power over rate and holds all "
                 "other costs already; it must be the only price, without static power"
             )
+
+
+def gaps(platform: Platform) -> tuple[tuple[str, str], ...]:
+    """Every term that a platform neither states nor excuses: its name, and what follows.
+
+    Nothing is filled in: a price that is missing is refused on a bill, a limit that is missing is
+    not checked, an envelope that is missing is not told.
+    """
+    found = [
+        (kind, "cannot be priced")
+        for kind in KINDS
+        if kind not in platform.prices and kind not in platform.absorbed
+    ]
+    if platform.static is None and not platform.absorbed_static:
+        found.append(("static", "cannot be priced"))
+    if platform.clock is None:
+        found.append(("time", "no clock is published"))
+    else:
+        found += [(f"time of {k}", "left out of durations") for k in platform.clock.gaps()]
+    found += [
+        (f"limit of {name}", "not checked")
+        for name in LIMITS
+        if getattr(platform.capacity, name) is None and name not in platform.capacity.boundless
+    ]
+    found += [(name, "not told") for name in ENVELOPES if name not in platform.envelope]
+    return tuple(found)
 
 
 def _check_unit(constant: Constant, unit: str):

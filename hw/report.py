@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw.cost import Bill, price, totals
+from hw.cost import Bill, Refusal, price, totals
 from hw.events import Activity, Counter, activity, tally
 from hw.graph import Graph
 from hw.mapping import Infeasible, Placement, Violation, index_order, tiles, usage
-from hw.platforms import Mesh, Platform, Tick
+from hw.platforms import Constant, Mesh, Platform, Tick, gaps
 
 # kinds whose counts depend on where the neurons are
 PLACED = ("axon_out", "axon_in", "hop_east", "hop_west", "hop_north", "hop_south", "host_message")
@@ -24,6 +24,8 @@ class Entry(NamedTuple):
     duration_s: float | None
     violations: tuple[Violation, ...]  # why the graph does not fit, if so
     use: dict[str, np.ndarray]  # what each core holds, by limit; empty where nothing is mapped
+    gaps: tuple[Refusal, ...] = ()  # every term that the platform does not state
+    envelope: Mapping[str, Constant] = {}  # whole-chip figures, in no sum
 
 
 def account(
@@ -75,6 +77,8 @@ def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "notes": list(entry.bill.notes),
             "counts": entry.counts,
             "use": {name: used.tolist() for name, used in entry.use.items()},
+            "gaps": [gap._asdict() for gap in entry.gaps],
+            "envelope": {name: asdict(c) for name, c in entry.envelope.items()},
         }
         for entry in entries
     ]
@@ -87,7 +91,7 @@ def _entry(
     step_s: float | None,
     place: Callable[[Graph, Platform], Placement],
 ) -> Entry:
-    violations, use, clock = (), {}, platform.clock
+    violations, use, clock, stated = (), {}, platform.clock, gaps(platform)
     placement, mesh = _nowhere(graph), Mesh(1, 1, 1)
     try:
         if mapped := platform.mesh is not None:
@@ -106,13 +110,13 @@ def _entry(
                 counts[kind] = counts.get(kind, 0) + count
         if step_s is not None:
             seconds.append(step_s * len(sample.spikes))
-        elif isinstance(clock, Tick) or (clock and mapped):
+        elif isinstance(clock, Tick) or (clock and mapped and clock.known(tiles(mesh, placement))):
             seconds.append(float(clock.seconds(ledger, tiles(mesh, placement)).sum()))
     counts = {kind: count / len(samples) for kind, count in counts.items()}
     duration_s = sum(seconds) / len(samples) if seconds else None
-    return Entry(
-        price(counts, platform, duration_s=duration_s), counts, duration_s, violations, use
-    )
+    bill = price(counts, platform, duration_s=duration_s)
+    missing = tuple(Refusal(term, platform.name, reason) for term, reason in stated)
+    return Entry(bill, counts, duration_s, violations, use, missing, platform.envelope)
 
 
 def _nowhere(graph: Graph) -> Placement:

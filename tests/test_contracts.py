@@ -24,8 +24,12 @@ from fep.predictive_coding.learning import (
     backprop,
 )
 from fep.predictive_coding.network import multilayer
-from hw.emulate import LoihiCores
+from hw.chip_neurons import AdEx, LoihiCuba, TrueNorthNeuron, XyloNeuron
+from hw.emulate import Cores, LoihiCores
 from hw.graph import Edge, Graph, Node
+from hw.interpret import Interpreter, Semantics
+from hw.operators import LIF, Affine, Input
+from hw.program import Program
 from snn.coding import HalvingCode
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_pc import SpikingPC, TracePlasticity
@@ -94,6 +98,30 @@ def agent():
     keys = jax.random.split(jax.random.key(5), 6)
     step = lambda state, given: machine.step(state, given[0], key=given[1])
     return Case(Agent, lambda key: machine.init(), step, (outcomes, keys))
+def chip(neuron, scale):
+    currents = scale * jax.random.normal(jax.random.key(5), (6, 3))
+    start = lambda key: neuron.init(3)
+    inputs = currents if isinstance(neuron, AdEx) else currents.astype(jnp.int32)
+    return Case(type(neuron), start, neuron.step, inputs)
+
+
+def cores():
+    pre, post = np.divmod(np.arange(12), 3)
+    edges = (Edge("in", "out", pre, post, np.ones(12), delay=2),)
+    graph = Graph((Node("in", 4, external=True), Node("out", 3)), edges)
+    machine = Cores(graph, LoihiCuba(512, 256, v_mantissa=7), np.arange(-5, 7))
+    driven = jax.random.randint(jax.random.key(6), (6, 7), 0, 2)
+    return Case(Cores, lambda key: machine.init(), machine.step, driven)
+
+
+def interpreter():
+    rest = np.zeros(3)
+    lif = LIF(r=rest + 1, tau=rest + 2e-3, v_leak=rest, v_threshold=rest + 0.3, v_reset=rest)
+    affine = Affine(np.linspace(-1, 1, 12).reshape(3, 4), rest + 0.1)
+    nodes = {"in": Input((4,)), "w": affine, "lif": lif}
+    machine = Interpreter(Program(nodes, (("in", "w"), ("w", "lif"))), Semantics(1e-3))
+    inputs = {"in": jax.random.normal(jax.random.key(7), (6, 4))}
+    return Case(Interpreter, lambda key: machine.init(), machine.step, inputs)
 
 
 CASES = {
@@ -105,6 +133,12 @@ CASES = {
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
     "emulated Loihi cores": loihi_cores(),
+    "emulated cores of any chip": cores(),
+    "Loihi compartment": chip(LoihiCuba(512, 256, v_mantissa=7, bias=3), 9),
+    "TrueNorth neuron": chip(TrueNorthNeuron(leak=-1, threshold=8), 9),
+    "Xylo neuron": chip(XyloNeuron(2, 3, threshold=20), 30),
+    "AdEx neuron": chip(AdEx(), 100.0),
+    "NIR interpreter": interpreter(),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.events import CHUNK, Activity, Counter, activity, tally
+from hw.events import Activity, Counter, activity, tally
 from hw.graph import Edge, Graph, Node
 from hw.ledger import Ledger
 from hw.mapping import Placement
@@ -95,13 +95,13 @@ def test_the_ledger_equals_a_recount_exactly(seed):
 def case():
     rng = np.random.default_rng(7)
     graph, placement = random_graph(rng)
-    did = activity(graph, rng.random((2 * CHUNK + 3, graph.size)) < 0.3)
+    did = activity(graph, rng.random((131, graph.size)) < 0.3)
     return Counter(graph, placement, MESH), did
 
 
 def test_time_may_be_cut_anywhere(case):
     counter, did = case
-    whole, cut = tally(counter, did), CHUNK + 1
+    whole, cut = tally(counter, did), 65
     parts = [tally(counter, Activity(*(a[s] for a in did))) for s in (np.s_[:cut], np.s_[cut:])]
     for a, *b in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(a, np.concatenate(b))

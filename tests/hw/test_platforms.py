@@ -4,11 +4,22 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hw.cost import price
-from hw.datasheets import LOIHI1, LOIHI1_SANAFE, ODIN, PLATFORMS, TRUENORTH, TRUENORTH_AGGREGATE
-from hw.platforms import KINDS, Constant, Mesh, Platform, Serial, Tick
+from hw.datasheets import (
+    HALA_POINT,
+    LOIHI1,
+    LOIHI1_SANAFE,
+    PLATFORMS,
+    TRUENORTH,
+    TRUENORTH_AGGREGATE,
+)
+from hw.graph import Edge, Graph, Node
+from hw.ledger import Ledger
+from hw.platforms import KINDS, Capacity, Constant, Mesh, Platform, Serial, Tick, gaps
+from hw.report import account
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/hw_reference.json").read_text())
 PUBLISHED = {}
@@ -30,6 +41,9 @@ DERIVED = {
     * P["V100 SXM2", "TDP"]
     / P["V100 SXM2", "peak fp16 tensor"],
     "signed 9-bit weights per neuron, one an axon type": 4,  # note to "crossbar weight bits"
+    "rows of the synapse array": P["BrainScaleS-2", "synapses (256 rows x 512 columns)"]
+    / P["BrainScaleS-2", "AdEx neurons"],
+    "widest operands": 8,  # of "8-bit ops per core and cycle"
 }
 BF16 = "twice the energy per bf16 FLOP at peak and TDP"
 
@@ -47,7 +61,9 @@ def constants(platform):
     )
     tick = [("tick", platform.clock.period)] if isinstance(platform.clock, Tick) else []
     limits = [(f.name, getattr(platform.capacity, f.name)) for f in fields(platform.capacity)]
-    listed = [*platform.prices.items(), ("static", platform.static), *latencies, *tick, *limits]
+    envelope = platform.envelope.items()
+    static = ("static", platform.static)
+    listed = [*platform.prices.items(), static, *latencies, *tick, *limits, *envelope]
     return [(str(where), c) for where, c in listed if isinstance(c, Constant)]
 
 
@@ -64,7 +80,10 @@ def test_each_figure_is_the_published_one(name, where, constant):
         expected = DERIVED[constant.quantity]
     else:
         chips = PUBLISHED[constant.quantity]
-        (row,) = [row for chip, row in chips.items() if name.startswith(chip) or len(chips) == 1]
+        told = constant.source + name  # a figure of another chip names it in its source
+        (row,) = [row for chip, row in chips.items() if chip in told or len(chips) == 1]
+        if row["how"] == "recalled" and name not in ("CMOS 45 nm (fp32 MAC)",):
+            assert "recalled" in constant.source or "as cited" in constant.source
         expected = row["value"]
         assert constant.unit == row["unit"]
     # the stored fit of TrueNorth's sweep is rounded to four digits
@@ -84,7 +103,7 @@ def test_bands_are_those_of_the_source():
         for unit, what in (("J", "energy"), ("s", "latency"))
     }
     for where, c in constants(LOIHI1_SANAFE):
-        if where != "static" and c.unit in error:
+        if where not in ("static", "state_reset") and c.unit in error:
             assert c.low == pytest.approx((1 - error[c.unit]) * c.value)
             assert c.high == pytest.approx((1 + error[c.unit]) * c.value)
     # published as a minimum, so that nothing bounds it from above
@@ -103,16 +122,76 @@ def test_each_event_is_priced_absorbed_or_refused_by_name(platform):
     assert covered | ({"static"} if platform.absorbed_static else set()) == {*KINDS, "static"}
 
 
-@pytest.mark.parametrize("platform", [LOIHI1, LOIHI1_SANAFE, TRUENORTH, ODIN], ids=lambda p: p.name)
-def test_a_price_that_is_deleted_is_refused_by_name(platform):
+def without(mapping, key):
+    return {k: c for k, c in mapping.items() if k != key}
+
+
+def deletions(platform):
+    """The platform without each of its constants, and the name of the term that is then missing."""
     for kind in platform.prices:
-        rest = {k: c for k, c in platform.prices.items() if k != kind}
-        bill = price({kind: 3}, replace(platform, prices=rest), duration_s=1.0)
-        assert (kind, platform.name) in [refusal[:2] for refusal in bill.refusals]
-        assert any(note.startswith(f"excludes {kind}: ") for note in bill.notes)
-        assert [item.term for item in bill.items] == ["static"]
-    bill = price({}, replace(platform, static=None), duration_s=1.0)
-    assert ("static", platform.name) in [refusal[:2] for refusal in bill.refusals]
+        yield kind, replace(platform, prices=without(platform.prices, kind))
+    if platform.static is not None:
+        yield "static", replace(platform, static=None)
+    if isinstance(platform.clock, Tick):
+        yield "time", replace(platform, clock=None)
+    if isinstance(platform.clock, Serial):
+        clock = platform.clock
+        for side in ("send", "receive"):
+            for kind in getattr(clock, side):
+                less = replace(clock, **{side: without(getattr(clock, side), kind)})
+                yield f"time of {kind}", replace(platform, clock=less)
+        for key in clock.barrier:
+            less = replace(clock, barrier=without(clock.barrier, key))
+            yield f"time of barrier from {key} tiles", replace(platform, clock=less)
+    for f in fields(platform.capacity):
+        if isinstance(getattr(platform.capacity, f.name), Constant):
+            less = replace(platform.capacity, **{f.name: None})
+            yield f"limit of {f.name}", replace(platform, capacity=less)
+    for name in platform.envelope:
+        yield name, replace(platform, envelope=without(platform.envelope, name))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda p: p.name)
+def test_any_constant_that_is_deleted_is_refused_by_name(platform):
+    made, before = list(deletions(platform)), set(gaps(platform))
+    assert len(made) == len(constants(platform))
+    for term, less in made:
+        assert [name for name, _ in set(gaps(less)) - before] == [term]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda p: p.name)
+def test_the_report_refuses_what_the_platform_does_not_state(platform):
+    edge = Edge("in", "a", np.array([0]), np.array([0]), np.array([1.0]))
+    graph = Graph((Node("in", 1, external=True), Node("a", 1)), (edge,))
+    (entry,) = account(graph, [{"in": np.ones((2, 1), int), "a": np.ones((2, 1), int)}], [platform])
+    assert tuple((g.term, g.reason) for g in entry.gaps) == gaps(platform)
+    assert {r.term for r in entry.bill.refusals} <= {g.term for g in entry.gaps}
+    assert bool(entry.bill.items) == bool(set(platform.prices) - {"mac"} or platform.static)
+
+
+def test_a_price_or_a_barrier_that_is_deleted_is_missing_from_the_bill_by_name():
+    less = replace(LOIHI1, prices=without(LOIHI1.prices, "spike"), static=None)
+    bill = price({"spike": 3}, less, duration_s=1.0)
+    assert [r.term for r in bill.refusals] == ["spike", "static"]
+    clock = LOIHI1_SANAFE.clock
+    less = replace(clock, barrier=without(clock.barrier, 4))
+    assert less.known(3)
+    assert not less.known(4)
+    assert less.known(29)
+    with pytest.raises(ValueError, match="no published barrier for 5 tiles, from 4 on"):
+        less.seconds(Ledger(*np.zeros((len(Ledger._fields), 1, 1), int)), 5)
+
+
+def test_hala_point_has_122_usable_cores_a_chip():
+    assert HALA_POINT.mesh.cores == P["Hala Point", "neuromorphic cores"] == 140_544
+    assert HALA_POINT.mesh.height == P["Hala Point", "usable cores per chip"] == 122
+
+
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda p: p.name)
+def test_the_shape_of_a_mesh_says_what_is_published_of_it(platform):
+    assert platform.mesh is None or platform.mesh.source
+    if memory := platform.capacity.synapse_format:
+        assert memory.source
 
 
 ANY = LOIHI1.prices["synaptic_event"]
@@ -143,6 +222,9 @@ ANY = LOIHI1.prices["synaptic_event"]
         (lambda: Platform("x", "b", prices={"spike": ANY}, absorbed={"spike": "?"}), "both priced"),
         (lambda: Tick(ANY), "must be in s, got J"),
         (lambda: Serial({"spark": ANY}, {}), "latency of 'spark'"),
+        (lambda: Platform("x", "b", envelope={"hearsay": ANY}), "envelope .'hearsay'."),
+        (lambda: Capacity(boundless={"luck": "?"}), "boundless 'luck'"),
+        (lambda: replace(LOIHI1.capacity, boundless={"neurons": "?"}), "both given and called"),
         (lambda: Mesh(0, 1, 1), "width must be at least 1"),
     ],
 )
