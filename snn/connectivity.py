@@ -179,6 +179,36 @@ def rows(
     return Rows(table(edges.post.astype(np.int32), edges.targets), by_row, delays, edges.targets)
 
 
+class RowsInTime(eqx.Module):
+    """Rows whose synapses have delays, aimed at slots of time: slot x size + target.
+
+    Attributes:
+        rows: with delays.
+        sent: step in which the spikes were fired.
+        slots: of time, at least the longest delay.
+    """
+
+    rows: Rows
+    sent: Int[Array, ""]
+    slots: int = eqx.field(static=True)
+
+    @property
+    def size(self) -> int:
+        """Number of slots of time and target."""
+        return self.slots * self.rows.size
+
+    @property
+    def sources(self) -> int:
+        """Number of presynaptic neurons."""
+        return self.rows.sources
+
+    def row(self, i: Int[Array, ""]) -> tuple[Int[Array, " k"], Shaped[Array, " _"]]:
+        """Slots and weights of one presynaptic neuron's spike."""
+        targets, weights = self.rows.row(i)
+        slots = (self.sent + self.rows.delays[i]) % self.slots * self.rows.size + targets
+        return jnp.where(targets < self.rows.size, slots, self.size), weights
+
+
 class ProceduralRows(eqx.Module):
     """Rows that are drawn again whenever they are needed: a network without stored synapses.
 
@@ -191,7 +221,7 @@ class ProceduralRows(eqx.Module):
         size: number of neurons that targets count.
         seed: of the hash.
 
-    Source: the hash is a finaliser of two rounds after Wellons, "hash prospector" (2018), lowbias32;
+    Source: the hash is lowbias32 of Wellons (2018), "Prospecting for hash functions";
     procedural connectivity after Knight & Nowotny (2021), Nat. Comput. Sci. 1:136.
     """
 
@@ -224,3 +254,6 @@ def mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
+
+
+Store = Rows | RowsInTime | ProceduralRows

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped
 
-from snn.connectivity import ProceduralRows, Rows
+from snn.connectivity import Store
 from snn.events import Words, indices, nth, running_count, unpack
 
 Sums = Shaped[Array, " size"]
@@ -21,7 +21,7 @@ class EventLoop(eqx.Module):
     it runs as long as the busiest member: map over trials with `jax.lax.map` instead.
     """
 
-    rows: Rows | ProceduralRows
+    rows: Store
 
     def __call__(self, words: Words, into: Sums) -> tuple[Sums, Int[Array, ""]]:
         """Add what the spikes `words` bring to `into`; 0 spikes are lost."""
@@ -46,7 +46,7 @@ class EventScatter(eqx.Module):
     refused (`snn.simulate`).
     """
 
-    rows: Rows | ProceduralRows
+    rows: Store
     capacity: int = eqx.field(static=True)
 
     def __check_init__(self):
@@ -102,7 +102,7 @@ class FanIn(eqx.Module):
 Delivery = EventLoop | EventScatter | Dense | FanIn
 
 
-def dense(rows: Rows | ProceduralRows) -> Dense:
+def dense(rows: Store) -> Dense:
     """The full matrix of stored rows; synapses of one pair add up."""
     targets = rows.targets
     weights = jnp.broadcast_to(rows.weights, targets.shape)
@@ -110,7 +110,7 @@ def dense(rows: Rows | ProceduralRows) -> Dense:
     return Dense(matrix.at[jnp.arange(rows.sources)[:, None], targets].add(weights, mode="drop"))
 
 
-def fan_in(rows: Rows | ProceduralRows) -> FanIn:
+def fan_in(rows: Store) -> FanIn:
     """The same synapses by postsynaptic neuron."""
     targets = np.asarray(rows.targets)
     real = targets < rows.size
@@ -165,7 +165,7 @@ class Expected:
             raise ValueError(f"batch must be at least 1, got {self.batch}")
 
 
-def estimates(rows: Rows | ProceduralRows, expected: Expected, costs: Costs) -> dict[str, float]:
+def estimates(rows: Store, expected: Expected, costs: Costs) -> dict[str, float]:
     """Nanoseconds a step and example by strategy, from the break-even table."""
     spikes, length = expected.active * rows.sources, rows.targets.shape[1]
     # under vmap a loop runs as long as its busiest member: mean plus three deviations
@@ -179,13 +179,13 @@ def estimates(rows: Rows | ProceduralRows, expected: Expected, costs: Costs) -> 
     }
 
 
-def capacity_for(rows: Rows | ProceduralRows, expected: Expected) -> int:
+def capacity_for(rows: Store, expected: Expected) -> int:
     """Spikes a step that are exceeded once in a million steps by independent neurons."""
     mean = expected.active * rows.sources
     return min(rows.sources, int(mean + 5 * mean**0.5) + 8)
 
 
-def choose(rows: Rows | ProceduralRows, expected: Expected, costs: Costs | None = None) -> Delivery:
+def choose(rows: Store, expected: Expected, costs: Costs | None = None) -> Delivery:
     """The strategy that should be cheapest here.
 
     Where accelerators are at work it is `EventScatter` or `Dense`: dynamic loops wait for the host.
