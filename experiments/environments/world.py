@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from fep.active_inference.model import Dependencies, Model
+
 Table = Float[np.ndarray, "..."]
 Index = Int[Array, ""]
 SUM_TOLERANCE = 1e-6  # of a column given in float32
@@ -80,6 +82,17 @@ class POMDP(eqx.Module):
         for name in "ABD":
             for i, array in enumerate(getattr(self, name)):
                 _check_columns(f"{name}[{i}]", array)
+
+    def model(self, **changed: Any) -> Model:
+        """What an agent believes that knows the process, but for what is `changed`.
+
+        Args:
+            changed: arguments of `Model` that differ from the arrays here.
+        """
+        controls = tuple((f,) for f in range(len(self.D)))
+        wired = Dependencies(self.A_dependencies, self.B_dependencies, controls)
+        arrays = {"A": self.A, "B": self.B, "C": self.C, "D": self.D}
+        return Model(**{**arrays, "dependencies": wired, **changed})
 
     @property
     def outcomes(self) -> tuple[int, ...]:

@@ -167,12 +167,14 @@ class Exhaustive(eqx.Module):
     Attributes:
         horizon: actions a policy.
         information: `JointInformation()` or `PerModality()`.
+        tail: `(model, belief, time) -> value` of what lies beyond the horizon, at each leaf.
 
     Source: Da Costa et al. (2020), J. Math. Psychol. 99, 102447, sec. 6.
     """
 
     horizon: int = eqx.field(static=True)
     information: Callable = JointInformation()
+    tail: Callable | None = None
 
     def __check_init__(self):
         if self.horizon < 1:
@@ -190,7 +192,64 @@ class Exhaustive(eqx.Module):
                 before = Terms(*(jnp.repeat(x, model.num_actions) for x in totals))
                 terms = Terms(*(x + y for x, y in zip(before, terms, strict=True)))
             totals = terms
-        return Plan(totals.value, totals)
+        value = totals.value
+        if self.tail is not None:
+            value = value + self.tail(model, belief, time + self.horizon)
+        return Plan(value, totals)
+
+
+class Pruned(eqx.Module):
+    r"""The tree of `Exhaustive`, kept narrow: each first action keeps its best few prefixes.
+
+    Attributes:
+        horizon: actions a policy.
+        width: prefixes kept for each first action at every level; actions ** (horizon - 1) keeps
+            all.
+        information: `JointInformation()` or `PerModality()`.
+        tail: `(model, belief, time) -> value` of what lies beyond the horizon, at each leaf.
+    """
+
+    horizon: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    information: Callable = JointInformation()
+    tail: Callable | None = None
+
+    def __check_init__(self):
+        for name in ("horizon", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def __call__(self, model: Model, belief: Belief, time: Int[Array, ""]) -> Plan:
+        """Value of each joint action as the first: that of the best policy found to begin so."""
+        actions = model.num_actions
+        belief = predict(model, belief)
+        totals = self._terms(model, belief, time + 1, actions)
+        for depth in range(2, self.horizon + 1):
+            belief = predict(model, belief)
+            size = actions * totals.value.shape[0]
+            terms = self._terms(model, belief, time + depth, size)
+            before = Terms(*(jnp.repeat(x, actions) for x in totals))
+            totals = Terms(*(x + y for x, y in zip(before, terms, strict=True)))
+            keep = min(self.width, size // actions)
+            belief, totals = self._best(model, belief, totals, totals.value, keep)
+        value = totals.value
+        if self.tail is not None:
+            value = value + self.tail(model, belief, time + self.horizon)
+        _, best = self._best(model, belief, Terms(value, *totals[1:]), value, 1)
+        _, terms = self._best(model, belief, totals, value, 1)
+        return Plan(best.outcome_entropy, terms)
+
+    def _terms(self, model, belief, time, size):
+        found = expected_terms(model, belief, time, self.information)
+        return Terms(*(jnp.broadcast_to(x, (size,)) for x in found))
+
+    def _best(self, model, belief, terms, value, keep):
+        """The best nodes of each first action."""
+        size = value.shape[0] // model.num_actions
+        _, at = jax.lax.top_k(value.reshape(model.num_actions, size), keep)
+        at = (at + size * jnp.arange(model.num_actions)[:, None]).reshape(-1)
+        tables = (t[at] if NODE in belief.axes(b) else t for b, t in enumerate(belief.tables))
+        return Belief(tuple(tables), belief.blocks), Terms(*(x[at] for x in terms))
 
 
 class Factorised(eqx.Module):
