@@ -19,6 +19,7 @@ from fep.predictive_coding.network import multilayer
 from hw.emulate import LoihiCores
 from hw.graph import Edge, Graph, Node
 from snn.coding import HalvingCode
+from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_pc import SpikingPC, TracePlasticity
 
@@ -72,12 +73,22 @@ def loihi_cores():
     return Case(LoihiCores, start, machine.step, driven)
 
 
+def integrate_and_fire(neuron):
+    # eighths are exact in float32: no spike hangs on how a sum is rounded
+    eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
+    start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
+    return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
+
+
 CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
+    "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
+    "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
+    "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
     "emulated Loihi cores": loihi_cores(),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
