@@ -21,6 +21,15 @@ from hw.graph import Edge, Graph, Node
 from snn.coding import HalvingCode
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
 from snn.spiking_beliefs import SpikingBelief
+from snn.spiking_beliefs_firing import (
+    Coupled,
+    IntegrateAndFire,
+    Jittered,
+    Poisson,
+    Rates,
+    Varied,
+)
+from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
 
 
@@ -63,6 +72,19 @@ def spiking_belief():
     return Case(SpikingBelief, start, machine.step, (outcomes,))
 
 
+def firing(build):
+    """Neurons that differ by key, driven at random."""
+    drives = jax.random.uniform(jax.random.key(5), (6, 3))
+    start = lambda key: build(key).init(3, 5)
+    return Case(type(build(jax.random.key(0))), start, build(jax.random.key(0)).step, drives)
+
+
+def winner_take_all():
+    machine = WinnerTakeAll(6, firing=Coupled())
+    start = lambda key: machine.init(jax.random.normal(key, (3,)))
+    return Case(WinnerTakeAll, start, machine.step, jax.random.normal(jax.random.key(6), (6, 3)))
+
+
 def loihi_cores():
     pre, post = np.divmod(np.arange(12), 3)
     edges = (Edge("in", "out", pre, post, np.linspace(-0.5, 1.0, 12)),)
@@ -86,6 +108,12 @@ CASES = {
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
+    "winner-take-all": winner_take_all(),
+    "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),
+    "coupled": firing(lambda key: Coupled(Varied(key, 0.1))),
+    "Poisson": firing(Poisson),
+    "rates": firing(lambda key: Rates()),
+    "jittered": firing(lambda key: Jittered(Poisson(key), 1.0, key)),
     "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
     "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
     "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
@@ -94,8 +122,14 @@ CASES = {
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
+def plain(x):
+    """A random key as the numbers it is made of, anything else as it is."""
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 def close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), a, b)
+    same = lambda x, y: np.testing.assert_allclose(plain(x), plain(y), rtol=1e-4, atol=1e-5)
+    jax.tree.map(same, a, b)
 
 
 def run(case, state, inputs):
