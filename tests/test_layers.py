@@ -15,6 +15,8 @@ OWNERS = {
     "nir": {"hw/nir_io.py"},
     "h5py": {"hw/nir_io.py"},
     "sklearn": {"experiments/data.py"},
+    "safetensors": {"snn/pretrained.py"},
+    "tokenizers": {"snn/pretrained.py"},
 }
 
 
