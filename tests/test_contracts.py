@@ -29,6 +29,9 @@ from snn.spiking_beliefs_firing import (
     Rates,
     Varied,
 )
+from snn.spiking_beliefs_gaussian import SpikingKalman
+from snn.spiking_beliefs_learning import LearningBelief
+from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
 
@@ -85,6 +88,28 @@ def winner_take_all():
     return Case(WinnerTakeAll, start, machine.step, jax.random.normal(jax.random.key(6), (6, 3)))
 
 
+def learning_belief():
+    machine = LearningBelief(jnp.array([0.5, 0.3, 0.2]), 4)
+    start = lambda key: machine.init((jax.random.uniform(key, (4, 3)) + 0.5,), jnp.ones((3, 3, 2)))
+    outcomes, actions = jax.random.randint(jax.random.key(7), (2, 6), 0, 2)
+    return Case(LearningBelief, start, machine.step, ((outcomes,), actions))
+
+
+def online_belief():
+    tuning = jax.random.uniform(jax.random.key(8), (5, 2), minval=1.0, maxval=50.0)
+    machine = OnlineBelief(tuning, jnp.array([[-3.0, 2.0], [3.0, -2.0]]), 6)
+    start = lambda key: machine.init(jax.random.dirichlet(key, jnp.ones(2)))
+    senses = jax.random.bernoulli(jax.random.key(9), 0.1, (6, 5)).astype(float)
+    return Case(OnlineBelief, start, machine.step, senses)
+
+
+def spiking_kalman():
+    decoders = 0.1 * jax.random.normal(jax.random.key(10), (2, 5))
+    machine = SpikingKalman(0.9 * jnp.eye(2), jnp.eye(2)[:1], jnp.full((2, 1), 0.2), decoders)
+    start = lambda key: machine.init(jax.random.normal(key, (2,)))
+    return Case(SpikingKalman, start, machine.step, jax.random.normal(jax.random.key(11), (6, 1)))
+
+
 def loihi_cores():
     pre, post = np.divmod(np.arange(12), 3)
     edges = (Edge("in", "out", pre, post, np.linspace(-0.5, 1.0, 12)),)
@@ -109,6 +134,9 @@ CASES = {
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
     "winner-take-all": winner_take_all(),
+    "learning belief": learning_belief(),
+    "online belief": online_belief(),
+    "spiking Kalman filter": spiking_kalman(),
     "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),
     "coupled": firing(lambda key: Coupled(Varied(key, 0.1))),
     "Poisson": firing(Poisson),
