@@ -13,6 +13,9 @@ import numpy as np
 import optax
 import pytest
 
+from fep.active_inference.agent import Agent
+from fep.active_inference.model import Model
+from fep.active_inference.planning import Exhaustive
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
 from fep.predictive_coding.network import multilayer
@@ -125,9 +128,18 @@ def integrate_and_fire(neuron):
     eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
     start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
     return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
+def agent():
+    likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
+    transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
+    machine = Agent(Model([likelihood], [transitions], [[0.0, 1.0]]), Exhaustive(2))
+    outcomes = (jax.random.randint(jax.random.key(4), (6,), 0, 2),)
+    keys = jax.random.split(jax.random.key(5), 6)
+    step = lambda state, given: machine.step(state, given[0], key=given[1])
+    return Case(Agent, lambda key: machine.init(), step, (outcomes, keys))
 
 
 CASES = {
+    "agent": agent(),
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
