@@ -31,7 +31,20 @@ from hw.interpret import Interpreter, Semantics
 from hw.operators import LIF, Affine, Input
 from hw.program import Program
 from snn.coding import HalvingCode
+from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
 from snn.spiking_beliefs import SpikingBelief
+from snn.spiking_beliefs_firing import (
+    Coupled,
+    IntegrateAndFire,
+    Jittered,
+    Poisson,
+    Rates,
+    Varied,
+)
+from snn.spiking_beliefs_gaussian import SpikingKalman
+from snn.spiking_beliefs_learning import LearningBelief
+from snn.spiking_beliefs_online import OnlineBelief
+from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
 
 
@@ -80,6 +93,41 @@ def spiking_belief():
     return Case(SpikingBelief, start, machine.step, (outcomes,))
 
 
+def firing(build):
+    """Neurons that differ by key, driven at random."""
+    drives = jax.random.uniform(jax.random.key(5), (6, 3))
+    start = lambda key: build(key).init(3, 5)
+    return Case(type(build(jax.random.key(0))), start, build(jax.random.key(0)).step, drives)
+
+
+def winner_take_all():
+    machine = WinnerTakeAll(6, firing=Coupled())
+    start = lambda key: machine.init(jax.random.normal(key, (3,)))
+    return Case(WinnerTakeAll, start, machine.step, jax.random.normal(jax.random.key(6), (6, 3)))
+
+
+def learning_belief():
+    machine = LearningBelief(jnp.array([0.5, 0.3, 0.2]), 4)
+    start = lambda key: machine.init((jax.random.uniform(key, (4, 3)) + 0.5,), jnp.ones((3, 3, 2)))
+    outcomes, actions = jax.random.randint(jax.random.key(7), (2, 6), 0, 2)
+    return Case(LearningBelief, start, machine.step, ((outcomes,), actions))
+
+
+def online_belief():
+    tuning = jax.random.uniform(jax.random.key(8), (5, 2), minval=1.0, maxval=50.0)
+    machine = OnlineBelief(tuning, jnp.array([[-3.0, 2.0], [3.0, -2.0]]), 6)
+    start = lambda key: machine.init(jax.random.dirichlet(key, jnp.ones(2)))
+    senses = jax.random.bernoulli(jax.random.key(9), 0.1, (6, 5)).astype(float)
+    return Case(OnlineBelief, start, machine.step, senses)
+
+
+def spiking_kalman():
+    decoders = 0.1 * jax.random.normal(jax.random.key(10), (2, 5))
+    machine = SpikingKalman(0.9 * jnp.eye(2), jnp.eye(2)[:1], jnp.full((2, 1), 0.2), decoders)
+    start = lambda key: machine.init(jax.random.normal(key, (2,)))
+    return Case(SpikingKalman, start, machine.step, jax.random.normal(jax.random.key(11), (6, 1)))
+
+
 def loihi_cores():
     pre, post = np.divmod(np.arange(12), 3)
     edges = (Edge("in", "out", pre, post, np.linspace(-0.5, 1.0, 12)),)
@@ -90,6 +138,11 @@ def loihi_cores():
     return Case(LoihiCores, start, machine.step, driven)
 
 
+def integrate_and_fire(neuron):
+    # eighths are exact in float32: no spike hangs on how a sum is rounded
+    eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
+    start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
+    return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
 def agent():
     likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
     transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
@@ -132,6 +185,18 @@ CASES = {
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
+    "winner-take-all": winner_take_all(),
+    "learning belief": learning_belief(),
+    "online belief": online_belief(),
+    "spiking Kalman filter": spiking_kalman(),
+    "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),
+    "coupled": firing(lambda key: Coupled(Varied(key, 0.1))),
+    "Poisson": firing(Poisson),
+    "rates": firing(lambda key: Rates()),
+    "jittered": firing(lambda key: Jittered(Poisson(key), 1.0, key)),
+    "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
+    "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
+    "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
     "emulated Loihi cores": loihi_cores(),
     "emulated cores of any chip": cores(),
     "Loihi compartment": chip(LoihiCuba(512, 256, v_mantissa=7, bias=3), 9),
@@ -143,8 +208,14 @@ CASES = {
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
+def plain(x):
+    """A random key as the numbers it is made of, anything else as it is."""
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 def close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), a, b)
+    same = lambda x, y: np.testing.assert_allclose(plain(x), plain(y), rtol=1e-4, atol=1e-5)
+    jax.tree.map(same, a, b)
 
 
 def run(case, state, inputs):

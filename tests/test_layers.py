@@ -15,6 +15,8 @@ OWNERS = {
     "nir": set(),  # in tests alone, as the oracle of our own reader and writer
     "h5py": {"hw/hdf5.py"},
     "sklearn": {"experiments/data.py"},
+    "safetensors": {"snn/pretrained.py"},
+    "tokenizers": {"snn/pretrained.py"},
     "gymnasium": {"experiments/environments/gymnasium_adapter.py"},
 }
 
