@@ -143,6 +143,8 @@ def integrate_and_fire(neuron):
     eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
     start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
     return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
+
+
 def agent():
     likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
     transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
@@ -151,6 +153,8 @@ def agent():
     keys = jax.random.split(jax.random.key(5), 6)
     step = lambda state, given: machine.step(state, given[0], key=given[1])
     return Case(Agent, lambda key: machine.init(), step, (outcomes, keys))
+
+
 def chip(neuron, scale):
     currents = scale * jax.random.normal(jax.random.key(5), (6, 3))
     start = lambda key: neuron.init(3)
