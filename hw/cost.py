@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from hw.ledger import Ledger
 from hw.platforms import KINDS, Constant, Platform
 
+DRAWN = ("static", "management")  # terms of time, not of events
 DOMINANT = 0.5  # a share of static power above this is warned of
 
 
@@ -39,6 +40,7 @@ class Bill(NamedTuple):
     boundary: str
     items: tuple[Item, ...]
     refusals: tuple[Refusal, ...]
+    warning: str = ""
 
     @property
     def joules(self) -> float | int:
@@ -57,9 +59,9 @@ class Bill(NamedTuple):
 
     @property
     def static_share(self) -> float:
-        """Share of static power in the sum."""
+        """Share of what is drawn whatever happens, static power and management, in the sum."""
         total = self.joules
-        static = sum(item.joules for item in self.items if item.term == "static")
+        static = sum(item.joules for item in self.items if item.term in DRAWN)
         return static / total if total else 0.0
 
     @property
@@ -74,6 +76,8 @@ class Bill(NamedTuple):
             notes += (f"a minimum, no published maximum: {', '.join(open_ended)}",)
         if self.static_share > DOMINANT:
             notes += (f"static power is {self.static_share:.0%} of the sum",)
+        if self.warning:
+            notes += (self.warning,)
         return notes
 
     def _end(self, side: str) -> float | None:
@@ -123,7 +127,12 @@ def price(
         refusals += (Refusal("static", platform.name, "no published duration of a step"),)
     elif not platform.absorbed_static:
         refusals += (Refusal("static", platform.name, static),)
-    return Bill(platform.name, platform.boundary, items, refusals)
+    if platform.management is not None and duration_s is not None:
+        items += (_item("management", duration_s, platform.management),)
+    elif platform.management is not None:
+        told = "no published duration of a step"
+        refusals += (Refusal("management", platform.name, told),)
+    return Bill(platform.name, platform.boundary, items, refusals, platform.warning)
 
 
 def totals(ledger: Ledger) -> dict[str, int]:

@@ -6,8 +6,6 @@ source is listed and refused.
 """
 
 from hw.chips import (
-    LOIHI1,
-    LOIHI1_SANAFE,
     ODIN,
     PER_OPERATION,
     SPINNAKER1,
@@ -27,6 +25,7 @@ from hw.envelopes import (
     NORTHPOLE,
     XYLO,
 )
+from hw.loihi1 import LOIHI1, LOIHI1_SANAFE, LOIHI1_X86
 from hw.processors import (
     A100,
     ARM,
@@ -43,6 +42,7 @@ from hw.processors import (
 __all__ = [
     "LOIHI1",
     "LOIHI1_SANAFE",
+    "LOIHI1_X86",
     "ODIN",
     "SPINNAKER1",
     "SPINNAKER2",

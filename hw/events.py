@@ -166,8 +166,9 @@ def _arriving(graph: Graph, placement: Placement) -> Int[np.ndarray, "n planes c
     synapses, cores = graph.synapses, max(placement.cores, 1)
     core, shape = placement.core_of[synapses.post], (graph.size, cores)
     pairs = synapses.pre * cores + core
-    total = lambda which: np.bincount(pairs[which], minlength=graph.size * cores).reshape(shape)
-    reached = total(np.ones(pairs.size, np.bool_))
+    count = lambda keys: np.bincount(keys, minlength=graph.size * cores).reshape(shape)
+    total = lambda which: count(pairs[which]) if which.any() else np.zeros(shape, np.int64)
+    reached = count(pairs)
     message = reached > 0
     planes = (
         message,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+import hw.dense as dense
 import hw.operators as op
 from hw.program import Program
 
@@ -197,9 +198,9 @@ def _apply(node: op.Operator, x: Value) -> Value:
             return x.reshape(node.output_shape(x.shape))
         case op.Threshold():
             return (x > jnp.asarray(node.threshold)).astype(x.dtype)
-        case op.MatMul():
+        case dense.MatMul():
             return x @ jnp.asarray(node.weight)
-        case op.Attention():
+        case dense.Attention():
             return _attend(node, x)
     raise TypeError(f"no rule for {type(node).__name__}")
 
@@ -216,7 +217,7 @@ def _convolve(node: op.Convolution, x: Value) -> Value:
     return y + node.bias.reshape(-1, *(1,) * node.axes)
 
 
-def _attend(node: op.Attention, x: Value) -> Value:
+def _attend(node: dense.Attention, x: Value) -> Value:
     split = lambda w: (x @ jnp.asarray(w)).reshape(len(x), node.heads, -1)
     q, k, v = split(node.query), split(node.key), split(node.value)
     score = jnp.einsum("thd,shd->hts", q, k) / jnp.sqrt(q.shape[-1])

@@ -63,7 +63,13 @@ def axons(graph: Graph, placement: Placement) -> Axons:
     """The axons that a mapping makes of a graph's synapses, by source and then core."""
     pre, post = graph.synapses.pre, graph.synapses.post
     cores = max(placement.cores, 1)
-    pairs, synapses = np.unique(pre * cores + placement.core_of[post], return_counts=True)
+    keys, table = pre * cores + placement.core_of[post], graph.size * cores
+    if table <= 8 * max(keys.size, 1 << 20):  # a dense count is faster than a sort, if it is small
+        every = np.bincount(keys, minlength=table)
+        pairs = np.flatnonzero(every)
+        synapses = every[pairs]
+    else:
+        pairs, synapses = np.unique(keys, return_counts=True)
     return Axons(*np.divmod(pairs, cores), synapses)
 
 

@@ -267,6 +267,8 @@ class Platform:
         mesh: where its cores are; None for what is not made of cores.
         capacity: their limits.
         refusal: why it cannot be priced at all, if that is so.
+        management: power of processors beside the cores while these work, in W.
+        warning: what its boundary leaves out though it is known to matter.
         envelope: whole-chip figures by name, of ENVELOPES: printed beside a bill, never in it.
     """
 
@@ -281,6 +283,8 @@ class Platform:
     capacity: Capacity = Capacity()
     refusal: str = ""
     envelope: Mapping[str, Constant] = field(default_factory=dict)
+    management: Constant | None = None
+    warning: str = ""
 
     def __post_init__(self):
         if odd := set(self.envelope) - set(ENVELOPES):
@@ -292,8 +296,9 @@ class Platform:
             raise ValueError(f"{self.name}: {sorted(both)} are both priced and absorbed")
         for constant in self.prices.values():
             _check_unit(constant, "J")
-        if self.static is not None:
-            _check_unit(self.static, "W")
+        for power in (self.static, self.management):
+            if power is not None:
+                _check_unit(power, "W")
         whole = [c for c in self.prices.values() if c.aggregate]
         if whole and (len(self.prices) > 1 or self.static is not None):
             raise ValueError(
@@ -315,6 +320,8 @@ def gaps(platform: Platform) -> tuple[tuple[str, str], ...]:
     ]
     if platform.static is None and not platform.absorbed_static:
         found.append(("static", "cannot be priced"))
+    if platform.management is None:
+        found.append(("management", "cannot be priced"))
     if platform.clock is None:
         found.append(("time", "no clock is published"))
     else:

@@ -47,6 +47,23 @@ def symmetric(weights: Float[np.ndarray, "..."], bits: int) -> Quantised:
     return Quantised(np.clip(np.rint(weights / step), -most, most).astype(np.int64), step)
 
 
+def least_error(weights: Float[np.ndarray, "..."], bits: int) -> Quantised:
+    """Signed integers of so many bits, with the step, of a grid, that errs least in the square.
+
+    With few bits, to cut the largest weights costs less than to round the small ones away.
+    """
+    widest = symmetric(weights, bits)
+    if bits == 1:
+        return widest
+    most = max(2 ** (bits - 1) - 1, 1)
+    tried = [widest]
+    for share in np.linspace(0.1, 1.0, 37)[:-1]:
+        step = widest.step * share
+        values = np.clip(np.rint(weights / step), -most, most).astype(np.int64)
+        tried.append(Quantised(values, step))
+    return min(tried, key=lambda made: made.error(weights))
+
+
 def loihi(weights: Float[np.ndarray, " m"], *, bits: int = 9) -> Quantised:
     """Loihi's mantissas of synapses of mixed sign: `bits` with the sign, and so even numbers.
 

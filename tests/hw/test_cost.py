@@ -1,6 +1,7 @@
 """Bills are linear in what happened, and agree with measured chips where any were measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.cost import event_energy, price, totals
-from hw.datasheets import CMOS45_FP32, LOIHI1, LOIHI1_SANAFE, SPINNAKER1, TRUENORTH, odin
+from hw.datasheets import (
+    CMOS45_FP32,
+    LOIHI1,
+    LOIHI1_SANAFE,
+    LOIHI1_X86,
+    SPINNAKER1,
+    TRUENORTH,
+    odin,
+)
 from hw.ledger import Ledger
 from hw.platforms import KINDS
 
@@ -118,6 +127,46 @@ def test_loihi_nearest_neighbour_search_within_a_quarter_of_silicon(events):
     assert 1.08 < ratio < 1.21  # the reference states +9 % to +20 %, rounded
     fitted = price(query, LOIHI1_SANAFE, duration_s=None).joules / measured
     assert 1.5 < fitted < 1.75  # the fit to other boards is further off; both are shown
+
+
+SCALING = json.loads((Path(__file__).parents[1] / "golden/hw_loihi_kws_scaling.json").read_text())
+
+
+@pytest.mark.parametrize("platform", [LOIHI1, LOIHI1_SANAFE], ids=lambda p: p.name)
+def test_the_slope_of_keyword_spotting_is_explained_by_a_sparse_activity(platform):
+    slope = SCALING["fit_over_N_ge_1"]["nj_per_hidden_neuron_per_step"] * 1e-9
+    neuron = {"soma_access": 1, "neuron_update": 1}
+    joules = lambda events: (
+        price({**neuron, "synaptic_event": events}, platform, duration_s=None).joules
+    )
+    at_rest, of_all = joules(0), joules(256)  # a fan-in of 256
+    assert 0.05 < (slope - at_rest) / (of_all - at_rest) < 0.12
+
+
+def test_the_intercept_of_keyword_spotting_is_explained_by_the_x86_cores_alone():
+    fit = SCALING["fit_over_N_ge_1"]
+    rates = [c["inferences_per_s"] for c in SCALING["configs"] if c["n_copies"]]
+    duration = 1 / np.mean(rates)
+    cores = price({"neuron_update": 512 * 10}, LOIHI1, duration_s=None).joules
+    x86 = replace(LOIHI1_X86, static=None)
+    bill = price({"neuron_update": 512 * 10}, x86, duration_s=float(duration))
+    assert cores < 0.01 * fit["intercept_uj"] * 1e-6
+    assert bill.joules == pytest.approx(fit["intercept_uj"] * 1e-6, rel=0.1)
+
+
+def test_keyword_spotting_runs_at_the_measured_power_with_x86_and_is_warned_of_without():
+    spotter = SCALING["configs"][-1]
+    steps = 10 * spotter["inferences_per_s"]  # a second
+    synapses = 390 * 256 + 256 * 256 + 256 * 29
+    counts = {"soma_access": steps * 541, "synaptic_event": steps * 0.096 * synapses}
+    idle = replace(LOIHI1.static, value=spotter["idle_w"], quantity="idle power of that board")
+    watts = lambda p: price(counts, replace(p, static=idle), duration_s=1.0)
+    running = MEASURED["loihi1_kws"]["running_w"]
+    assert watts(LOIHI1_X86).joules == pytest.approx(running, rel=0.25)
+    assert not watts(LOIHI1_X86).warning
+    without = watts(LOIHI1)
+    assert without.joules < 0.75 * running
+    assert any("excludes management" in note for note in without.notes)
 
 
 def test_a_dense_twin_is_priced_by_its_multiply_accumulates():

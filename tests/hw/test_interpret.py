@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import hw.operators as op
+from hw.dense import Attention, MatMul
 from hw.interpret import (
     Interpreter,
     Semantics,
@@ -117,9 +118,9 @@ def test_linear_operators_equal_numpy():
 def test_dense_operators_equal_numpy():
     rng = np.random.default_rng(1)
     x, w = rng.normal(size=(1, 3, 4)), rng.normal(size=(4, 4, 4)) / 2
-    product = run(alone(op.MatMul(w[0][:, :2]), (3, 4)), Semantics(1.0), x)["x"][0]
+    product = run(alone(MatMul(w[0][:, :2]), (3, 4)), Semantics(1.0), x)["x"][0]
     np.testing.assert_allclose(product, x[0] @ w[0][:, :2], rtol=1e-5, atol=1e-6)
-    out = run(alone(op.Attention(*w, heads=2), (3, 4)), Semantics(1.0), x)["x"][0]
+    out = run(alone(Attention(*w, heads=2), (3, 4)), Semantics(1.0), x)["x"][0]
     heads = []
     for h in (np.s_[:, :2], np.s_[:, 2:]):
         q, k, v = ((x[0] @ m)[h] for m in w[:3])

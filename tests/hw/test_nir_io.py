@@ -9,6 +9,7 @@ h5py = pytest.importorskip("h5py", reason="the interop extra")
 nir = pytest.importorskip("nir", reason="the interop extra")
 
 import hw.operators as op  # noqa: E402
+from hw.dense import MatMul  # noqa: E402
 from hw.hdf5 import ReadError, read_tree  # noqa: E402
 from hw.nir_io import read, write  # noqa: E402
 from hw.program import Program  # noqa: E402
@@ -112,7 +113,7 @@ def test_a_convolution_along_one_axis_survives(tmp_path):
 
 
 def test_what_nir_does_not_have_is_not_written(tmp_path):
-    nodes = {"in": op.Input((2, 3)), "x": op.MatMul(np.ones((3, 3)))}
+    nodes = {"in": op.Input((2, 3)), "x": MatMul(np.ones((3, 3)))}
     with pytest.raises(ValueError, match="'x': NIR has no MatMul"):
         write(tmp_path / "a.nir", Program(nodes, (("in", "x"),)))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hw.operators as op
+from hw.dense import Attention, MatMul
 from hw.program import Program
 
 ONE = np.ones(2)
@@ -50,9 +51,9 @@ def lif(**changes):
         (lambda: conv().output_shape((2, 8, 8)), r"takes 3 channels and 2 axes, got \(2, 8, 8\)"),
         (lambda: conv().output_shape((3, 0, 0)), "does not fit"),
         (lambda: op.Flatten(1, 0).output_shape((2, 3)), "Flatten from 1 to 0"),
-        (lambda: op.MatMul(np.ones((3, 2))).output_shape((5, 4)), r"takes input of shape \(5, 3\)"),
-        (lambda: op.Attention(*[np.ones((4, 4))] * 4, heads=3), "heads must divide width 4, got 3"),
-        (lambda: op.Attention(*[np.ones((4, 4))] * 3, np.ones((3, 3))), "square and alike"),
+        (lambda: MatMul(np.ones((3, 2))).output_shape((5, 4)), r"takes input of shape \(5, 3\)"),
+        (lambda: Attention(*[np.ones((4, 4))] * 4, heads=3), "heads must divide width 4, got 3"),
+        (lambda: Attention(*[np.ones((4, 4))] * 3, np.ones((3, 3))), "square and alike"),
     ],
 )
 def test_an_operator_that_cannot_be_is_refused_by_name(build, culprit):
@@ -78,9 +79,9 @@ def test_an_operator_that_cannot_be_is_refused_by_name(build, culprit):
         (op.SumPool2d((2, 2), (2, 2), (0, 0)), (3, 7, 8), (3, 3, 4), 0),
         (op.Flatten(0, -1), (2, 3, 4), (24,), 0),
         (op.Flatten(1, 2), (2, 3, 4), (2, 12), 0),
-        (op.MatMul(np.ones((3, 2))), (5, 3), (5, 2), 30),
+        (MatMul(np.ones((3, 2))), (5, 3), (5, 2), 30),
         # four projections of 5 tokens, then 25 pairs twice over a width of 4
-        (op.Attention(*[np.ones((4, 4))] * 4, heads=2), (5, 4), (5, 4), 4 * 5 * 16 + 2 * 25 * 4),
+        (Attention(*[np.ones((4, 4))] * 4, heads=2), (5, 4), (5, 4), 4 * 5 * 16 + 2 * 25 * 4),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, op.Operator) else "",
 )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.datasheets import PLATFORMS
-from hw.quantise import activation, analog, loihi, loihi_saturate, symmetric, truenorth
+from hw.quantise import activation, analog, least_error, loihi, loihi_saturate, symmetric, truenorth
 
 rng = np.random.default_rng(0)
 
@@ -20,6 +20,16 @@ def test_symmetric_integers_are_the_nearest_within_their_bits(seed, bits):
     made = symmetric(weights, bits)
     assert np.abs(made.values).max() == 2 ** (bits - 1) - 1
     assert (np.abs(made.weights - weights) <= made.step / 2 + 1e-12).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
+def test_a_finer_step_may_err_less_and_never_more(bits):
+    weights = rng.normal(size=400)
+    made, widest = least_error(weights, bits), symmetric(weights, bits)
+    assert np.abs(made.values).max() <= max(2 ** (bits - 1) - 1, 1)
+    assert made.error(weights) <= widest.error(weights)
+    if bits == 2:  # three levels at 1.22 standard deviations and 0 are the best, Max (1960)
+        assert made.step == pytest.approx(1.22, abs=0.12)
 
 
 def test_one_bit_is_the_sign_at_the_mean_size():
@@ -103,6 +113,7 @@ def test_bits_are_those_of_the_sheets():
     bits = {name: p.capacity.weight_bits for name, p in PLATFORMS.items() if p.capacity.weight_bits}
     assert {name: c.value for name, c in bits.items()} == {
         "Loihi 1 (Davies 2018)": 9,
+        "Loihi 1 (Davies 2018, with x86)": 9,
         "Loihi 1 (SANA-FE calibration)": 9,
         "TrueNorth (marginal + static, 0.8 V)": 1,
         "TrueNorth (total power / rate, 20 Hz, 0.775 V)": 1,

@@ -1,0 +1,82 @@
+"""Papers come out as printed, spikes lose where they should, and a budget is kept on the chip."""
+
+import numpy as np
+import pytest
+
+from experiments import energy_frontier, joule_budget, von_neumann_share
+from experiments.papers import (
+    akopyan_2015_truenorth_power,
+    blouw_2019_keyword_spotting,
+    frady_2020_nearest_neighbours,
+    frenkel_2019_odin,
+)
+
+PAPERS = (
+    akopyan_2015_truenorth_power,
+    blouw_2019_keyword_spotting,
+    frady_2020_nearest_neighbours,
+    frenkel_2019_odin,
+)
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda m: m.__name__.split(".")[-1])
+def test_every_printed_number_is_met(paper):
+    checks = paper.verify()
+    assert checks
+    for check in checks:
+        assert check.passed, check
+    assert paper.summary(paper.Config(), paper.run(paper.Config()))
+
+
+def test_spikes_win_when_sparse_and_alone_and_lose_to_large_batches():
+    config = energy_frontier.Config(points=12)
+    result = energy_frontier.run(config)
+    ratio = result.gpu_j[:, None, None] / result.chip_j  # batch, account, activity
+    assert (np.diff(ratio, axis=2) < 0).all()  # more spikes cost more
+    assert (np.diff(ratio, axis=1) < 0).all()  # so does every term that is added
+    assert (np.diff(ratio, axis=0) <= 0).all()
+    assert (ratio[0, :, 0] > 10).all()
+    assert (ratio[-1] < 1).all()
+    assert ratio.max() < 1000
+    rows = energy_frontier.summary(config, result)
+    assert all(row.source for row in rows if "ratio" in row.label)
+
+
+def test_moving_dominates_and_a_batch_lessens_it_by_the_weights_alone():
+    result = von_neumann_share.run(von_neumann_share.Config())
+    assert (result.share > 0.5).all()
+    assert (np.diff(result.share_of_batch) < 0).all()
+    assert (result.share_high >= result.share_of_batch).all()
+    # at batch 1: 674,816 weights of 32 bits at 1.3 nJ a 64-bit word, and 4.6 pJ a product
+    macs = 784 * 512 + 512 * 512 + 512 * 10
+    assert result.weights_j[0] == pytest.approx(macs * 0.65e-9)
+    assert result.compute_j[0] == pytest.approx(macs * 4.6e-12)
+
+
+def test_a_budget_is_kept_on_the_emulated_chip_and_costs_accuracy_at_last():
+    config = joule_budget.Config(budgets=2, lowest=90.0, highest=90.0, steps=6, epochs=6)
+    result = joule_budget.run(config)
+    # the loss counts every visited neuron as updated, and so a little more than the chip
+    np.testing.assert_allclose(result.joules, result.expected_j, rtol=0.1)
+    assert result.joules[1] <= result.budget_j[1]
+    assert (np.diff(result.joules) < 0).all()
+    assert result.chip_accuracy[0] > 0.85
+    np.testing.assert_allclose(result.chip_accuracy, result.float_accuracy, atol=0.03)
+    np.testing.assert_allclose(result.terms_j.sum(axis=1), result.joules, rtol=0.01)
+    assert joule_budget.summary(config, result)
+
+
+@pytest.mark.parametrize(
+    "build, culprit",
+    [
+        (lambda: joule_budget.Config(lowest=9.0, highest=1.0), "lowest must not exceed highest"),
+        (lambda: joule_budget.Config(rate=0.0), "rate must be positive, got 0"),
+        (lambda: energy_frontier.Config(lowest=2.0), r"lowest must lie in \(0, 1\), got 2"),
+        (lambda: von_neumann_share.Config(activity=0.0), r"activity must lie in \(0, 1\]"),
+        (lambda: frenkel_2019_odin.Config(slowest=0.0), "0 < slowest < fastest"),
+        (lambda: blouw_2019_keyword_spotting.Config(smallest=26112), "leave two networks"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(build, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        build()
