@@ -221,6 +221,13 @@ class World(eqx.Module):
         factors = tuple(draw((), next(uniforms)) for draw in self.prior)
         return self._observe(factors, uniforms), WorldState(factors, jnp.zeros((), jnp.int32))
 
+    def start(
+        self, factors: tuple[Index, ...], key: PRNGKeyArray
+    ) -> tuple[tuple[Index, ...], WorldState]:
+        """A first observation from given states of the factors."""
+        uniforms = self._uniforms(self.likelihood, key)
+        return self._observe(factors, uniforms), WorldState(factors, jnp.zeros((), jnp.int32))
+
     def step(
         self, state: WorldState, action: Int[Array, " factors"], *, key: PRNGKeyArray
     ) -> Transition:
