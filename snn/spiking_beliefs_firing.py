@@ -115,6 +115,8 @@ class Coupled(Firing):
     Attributes:
         members: who they are.
         self_inhibition: mu, what a spike takes from its own neuron beyond what it takes from all.
+        most: spikes of a population that fit in one time step, all by default. What does not fit
+            comes in the next; a number somewhat above the drive saves most of the time.
 
     Source: the residual after Boerlin, Machens & Deneve (2013), PLoS Comput. Biol. 9, e1003258;
         mu stands for their quadratic cost of firing.
@@ -122,10 +124,13 @@ class Coupled(Firing):
 
     members: Alike | Varied = Alike()
     self_inhibition: float = 0.1
+    most: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if not self.self_inhibition > 0:
             raise ValueError(f"self_inhibition must be positive, got {self.self_inhibition}")
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"most must be at least one spike a time step, got {self.most}")
 
     @property
     def shares_residual(self) -> bool:
@@ -146,10 +151,10 @@ class Coupled(Firing):
         """
         neurons = state.v.shape[1]
         v = state.v + neurons * drive[:, None]
-        excess = v - state.thresholds
-        order = jnp.argsort(-excess, axis=1)  # stable: of equals, the first in line
-        fires = jnp.take_along_axis(excess, order, axis=1) >= jnp.arange(neurons)[None]
-        spikes = jnp.put_along_axis(jnp.zeros_like(v), order, _float(fires), 1, inplace=False)
+        most = min(self.most or neurons, neurons)
+        excess, order = jax.lax.top_k(v - state.thresholds, most)  # of equals, the first in line
+        fires = _float(excess >= jnp.arange(most)[None])
+        spikes = jnp.put_along_axis(jnp.zeros_like(v), order, fires, 1, inplace=False)
         v = v - jnp.sum(spikes, axis=1, keepdims=True) - self.self_inhibition * spikes
         return Membranes(v, state.thresholds), spikes
 

@@ -32,6 +32,7 @@ from hw.operators import LIF, Affine, Input
 from hw.program import Program
 from snn.coding import HalvingCode
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
+from snn.spiking_agent import SpikingAgent
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_beliefs_firing import (
     Coupled,
@@ -146,13 +147,18 @@ def integrate_and_fire(neuron):
 
 
 def agent():
+def discrete_agent():
     likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
     transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
-    machine = Agent(Model([likelihood], [transitions], [[0.0, 1.0]]), Exhaustive(2))
+    return Agent(Model([likelihood], [transitions], [[0.0, 1.0]]), Exhaustive(2))
+
+
+def living(machine):
+    """An agent, given outcomes and keys."""
     outcomes = (jax.random.randint(jax.random.key(4), (6,), 0, 2),)
     keys = jax.random.split(jax.random.key(5), 6)
     step = lambda state, given: machine.step(state, given[0], key=given[1])
-    return Case(Agent, lambda key: machine.init(), step, (outcomes, keys))
+    return Case(type(machine), lambda key: machine.init(), step, (outcomes, keys))
 
 
 def chip(neuron, scale):
@@ -182,7 +188,8 @@ def interpreter():
 
 
 CASES = {
-    "agent": agent(),
+    "agent": living(discrete_agent()),
+    "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),

@@ -70,6 +70,13 @@ def test_one_neuron_fires_per_crossing():
     np.testing.assert_allclose(state.v, [[0.2, 0.1, 0.2, 0.0]], atol=1e-6)
 
 
+def test_spikes_that_do_not_fit_in_a_time_step_come_in_the_next():
+    """With room for the drive and a few more, the same neurons fire as without a limit."""
+    free, tight = (np.asarray(fire(Coupled(RANDOM, most=most))[1]) for most in (None, 12))
+    assert tight.sum(axis=2).max() <= 12 < free.sum(axis=2).max() + 8
+    assert np.abs(tight.sum(axis=2).cumsum(axis=0) - free.sum(axis=2).cumsum(axis=0)).max() <= 3
+
+
 def test_uncoordinated_counts_wander_beyond_the_coupled_bound():
     """The control: the same neurons without inhibition miss the bound, so it says something."""
     trains = np.asarray(fire(IntegrateAndFire(RANDOM))[1])
@@ -115,6 +122,7 @@ def test_jitter_moves_spikes_and_loses_none():
         (lambda: Varied(jax.random.key(0), mismatch=0.4), "mismatch"),
         (lambda: Varied(jax.random.key(0), dead=1.0), "dead"),
         (lambda: Coupled(self_inhibition=0.0), "self_inhibition"),
+        (lambda: Coupled(most=0), "most"),
         (lambda: Jittered(Poisson(jax.random.key(0)), 0.0, jax.random.key(0)), "steps"),
     ],
 )
