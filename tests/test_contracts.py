@@ -146,7 +146,6 @@ def integrate_and_fire(neuron):
     return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
 
 
-def agent():
 def discrete_agent():
     likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
     transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1

@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = [ROOT / "constraints.txt", *(ROOT / "experiments" / "benchmarks" / "peers").glob("*.txt")]
-PIN = re.compile(r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; (python_full_version|sys_platform|platform_machine) .*)?")
+PIN = re.compile(
+    r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; (python_full_version|sys_platform|platform_machine) .*)?"
+)
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
