@@ -21,7 +21,7 @@ from experiments.claims import Timing
 from experiments.store import Refusal
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import Learner, LearnerState, PredictiveCoding
-from fep.predictive_coding.network import Dense, PCNetwork, Vector, identity
+from fep.predictive_coding.network import Activated, chain, identity
 
 WIDTHS, BATCH = (784, 300, 300, 10), 256
 SETTLE_RATE, SETTLE_STEPS, RATE = 0.1, 20, 1e-3  # FabricPC's script has the same
@@ -29,14 +29,6 @@ PAIRS, REPETITIONS = 9, 20
 COMPARED = 4  # steps after which both sides must hold the same weights
 AGREEMENT = 1e-5  # of any weight; each moves by about RATE a step, float32 rounds at 1e-7
 PEER = "fabricpc"
-
-
-class Activated(Dense):
-    """Prediction f(W x + b): FabricPC has its activation behind the weights, `Dense` before."""
-
-    def __call__(self, x: Vector) -> Vector:
-        """Predicted values, shape (d_out,)."""
-        return self.activation(self.weight @ x + self.bias)
 
 
 def bench() -> list[Timing]:
@@ -88,7 +80,7 @@ def _ours(work: dict[str, np.ndarray]) -> tuple[Learner, LearnerState, tuple]:
     )
     rule = PredictiveCoding(GradientFlow(SETTLE_RATE, SETTLE_STEPS))
     learner = Learner(rule, optax.adam(RATE))
-    return learner, learner.init(PCNetwork(layers)), (work["x"], work["y"])
+    return learner, learner.init(chain(layers)), (work["x"], work["y"])
 
 
 def _repeat(step, state: LearnerState, batch: tuple, repetitions: int) -> LearnerState:

@@ -34,6 +34,24 @@ class Dense(eqx.Module):
         return self.weight @ self.activation(x) + self.bias
 
 
+class Activated(eqx.Module):
+    r"""The prediction $\hat z = f(W x + b)$ of values that are themselves the rates.
+
+    Attributes:
+        weight: W, shape (d_out, d_in).
+        bias: b, shape (d_out,).
+        activation: f, elementwise.
+    """
+
+    weight: Float[Array, "d_out d_in"]
+    bias: Float[Array, " d_out"]
+    activation: Callable = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " d_in"]) -> Float[Array, " d_out"]:
+        """Predicted values, shape (d_out,)."""
+        return self.activation(self.weight @ x + self.bias)
+
+
 def identity(x: Value) -> Value:
     """The activation of a clamped input: itself."""
     return x
@@ -308,15 +326,20 @@ def multilayer(
     activation: Callable,
     *,
     key: PRNGKeyArray,
+    layer: type[Dense] | type[Activated] = Dense,
+    output: NodeEnergy | None = None,
 ) -> PCNetwork:
     r"""A fully connected chain, $W_{ij} \sim N(0, 1/d_{in})$ and zero biases.
 
-    The first layer reads its input as it is; the later ones read f(value).
+    Of `Dense` layers the first reads its input as it is, the later ones read f(value); of
+    `Activated` layers the last predicts without f, the earlier ones f of what they read.
 
     Args:
         widths: units a layer, input first; at least two.
-        activation: f of every value layer but the input.
+        activation: f of every hidden layer.
         key: random key of the weights.
+        layer: where f sits, before the weights or behind them.
+        output: energy of the last node, a unit Gaussian if None.
 
     Raises:
         ValueError: if `widths` has fewer than two entries or one below 1.
@@ -329,9 +352,9 @@ def multilayer(
     layers = ()
     for i, (k, n_in, n_out) in enumerate(zip(keys, widths[:-1], widths[1:], strict=True)):
         weight = jax.random.normal(k, (n_out, n_in)) / n_in**0.5
-        read = identity if i == 0 else activation
-        layers += (Dense(weight, jnp.zeros(n_out), read),)
-    return chain(layers)
+        bare = 0 if layer is Dense else len(keys) - 1
+        layers += (layer(weight, jnp.zeros(n_out), identity if i == bare else activation),)
+    return chain(layers, output=output)
 
 
 def _add(totals: Values, name: str, message: Value) -> None:

@@ -98,20 +98,25 @@ class GaussNewton(Solver):
     With errors' precisions $\Pi$, outputs' slope J and curvature $\Lambda$ the step solves
     $(\Pi + J^T \Lambda J) \Delta = -g$ by way of the m x m matrix $I + \Lambda J \Pi^{-1} J^T$:
     exact in one step on linear Gaussian networks. A step that would raise the energy is halved.
-    J costs one pull-back an output: for few outputs.
+    J costs one pull-back an output: for few outputs. Chords use it again, with a fresh slope.
 
     Attributes:
-        steps: steps, or how to run them.
+        steps: how many, or how to run them.
+        chords: further steps with the same matrix, each at the price of one slope.
 
     Source: Innocenti et al. (2024), arXiv:2408.11979, theorem 1, for the linear case; Nocedal &
-    Wright (2006), Numerical Optimization, sec. 10.3.
+    Wright (2006), Numerical Optimization, sec. 10.3; Kelley (1995), Iterative Methods for Linear
+    and Nonlinear Equations, sec. 5.4.3, for chords, Shamanskii's method.
     """
 
     steps: Loop = eqx.field(converter=as_loop)
+    chords: int = eqx.field(static=True, default=1)
     coordinates: Coordinates = eqx.field(static=True, default=errors)
 
     def __check_init__(self):
         _only_errors(self.coordinates)
+        if self.chords < 0:
+            raise ValueError(f"chords must not be negative, got {self.chords}")
 
     def settle(self, clamped, start):
         """Settle from a start; every free node must have a precision."""
@@ -130,24 +135,29 @@ class GaussNewton(Solver):
         return Linearised(own + surprise, slope, outputs, jacobian)
 
     def update(self, clamped, chart, point, memory, measured):
-        """One Gauss-Newton step, halved until it descends."""
-        over = jax.tree.map(
-            lambda j, pi: j / pi[None], measured.jacobian, _precision(clamped, point)
+        """One Gauss-Newton step and its chords, each halved until it descends."""
+        precision = _precision(clamped, point)
+        over = jax.tree.map(lambda j, pi: j / pi[None], measured.jacobian, precision)
+        rows = [_rows(j) for j in jax.tree.leaves(over)]
+        spread = sum(
+            a @ _rows(b).T for a, b in zip(rows, jax.tree.leaves(measured.jacobian), strict=True)
         )
-        pairs = list(zip(jax.tree.leaves(over), jax.tree.leaves(measured.jacobian), strict=True))
-        spread = sum(_rows(a) @ _rows(b).T for a, b in pairs)
         curve = lambda tangent: _curvature(clamped, measured.outputs, tangent)
-        matrix = jnp.eye(spread.shape[0]) + jax.vmap(curve, in_axes=1, out_axes=1)(spread)
-        slopes = jax.tree.leaves(measured.slope)
-        seen = sum(_rows(a) @ g.ravel() for (a, _), g in zip(pairs, slopes, strict=True))
-        back = jnp.linalg.solve(matrix, curve(seen))
-        direction = jax.tree.map(
-            lambda a, g, pi: jnp.tensordot(back, a, axes=1) - g / pi,
-            over,
-            measured.slope,
-            _precision(clamped, point),
-        )
-        return descend(chart.energy, point, direction, measured.energy), memory
+        matrix = jnp.eye(len(spread)) + jax.vmap(curve, in_axes=1, out_axes=1)(spread)
+        inverse = jnp.linalg.inv(matrix)
+
+        def direction(slope):
+            seen = sum(a @ g.ravel() for a, g in zip(rows, jax.tree.leaves(slope), strict=True))
+            back = inverse @ curve(seen)
+            follow = lambda a, g, pi: jnp.tensordot(back, a, axes=1) - g / pi
+            return jax.tree.map(follow, over, slope, precision)
+
+        value_and_slope = jax.value_and_grad(chart.energy)
+        energy, slope = measured.energy, measured.slope
+        for _ in range(self.chords):
+            point = descend(chart.energy, point, direction(slope), energy)
+            energy, slope = value_and_slope(point)
+        return descend(chart.energy, point, direction(slope), energy), memory
 
 
 class GaussNewtonCG(Solver):

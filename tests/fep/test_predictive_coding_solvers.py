@@ -185,15 +185,15 @@ class PlainBarzilaiBorwein(BarzilaiBorwein):
         return ran
 
 
-def test_plain_barzilai_borwein_diverges_where_the_safeguarded_one_settles():
+def test_plain_barzilai_borwein_and_fixed_rates_climb_where_the_safeguarded_one_settles():
     x = jax.random.normal(jax.random.key(8), (32, 6))
     y = jax.nn.one_hot(jnp.arange(32) % 3, 3)
     run = lambda solver: eqx.filter_jit(settle_batch)(solver, STEEP, (x, y)).energies
-    plain, safe = run(PlainBarzilaiBorwein(30)), run(BarzilaiBorwein(30))
-    assert (plain[:, -1] > plain[:, 0]).any()
-    assert (safe[:, -1] < safe[:, 0]).all()
-    fixed = run(GradientFlow(0.3, 30, errors))
-    assert not (fixed[:, -1] <= fixed[:, 0]).all()
+    safe = run(BarzilaiBorwein(30))
+    for solver in (PlainBarzilaiBorwein(30), GradientFlow(0.3, 30, errors)):
+        energies = run(solver)
+        assert jnp.diff(energies, axis=1).max() > 0.1  # nats, in a sample's single step
+        assert energies[:, -1].mean() > safe[:, -1].mean()
 
 
 @pytest.mark.parametrize(
