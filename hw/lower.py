@@ -1,15 +1,43 @@
-"""Door to `snn`: circuits of signed units become graphs of binary neurons."""
+"""Door to `snn`: circuits of signed units become graphs; rate networks become programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from hw.graph import Edge, Graph, Node
+from hw.operators import Affine, Input, Output
+from hw.program import Program
 from snn.network import Circuit, Population
 
 # sign, and suffix of the node that carries it
 SIGNED = ((1, "_on"), (-1, "_off"))
 PLAIN = ((1, ""),)
+
+
+@runtime_checkable
+class RateLayer(Protocol):
+    """A layer of rates: weight of shape (d_out, d_in) and bias of shape (d_out,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+def lower_rates(layers: Sequence[RateLayer]) -> Program:
+    """The program of a chain of rate layers, from the input on: what a dense machine computes.
+
+    Activation functions are left out, which cost no multiply-accumulate.
+
+    Raises:
+        ValueError: naming the layer that does not meet the one before.
+    """
+    if not layers:
+        raise ValueError("lower_rates needs at least one layer, got none")
+    affine = [Affine(np.asarray(la.weight), np.asarray(la.bias)) for la in layers]
+    nodes = {"input": Input(affine[0].weight.shape[1:])}
+    nodes |= {f"layer{i}": node for i, node in enumerate(affine)}
+    nodes["output"] = Output(affine[-1].weight.shape[:1])
+    return Program(nodes, tuple(zip(list(nodes), list(nodes)[1:], strict=False)))
 
 
 def lower(circuit: Circuit) -> Graph:

@@ -1,11 +1,13 @@
 """Splitting signed units into ON and OFF neurons changes neither currents nor spike counts."""
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.lower import lower, lower_raster
+from fep.predictive_coding.network import multilayer
+from hw.lower import lower, lower_raster, lower_rates
 from snn.network import Circuit, Population, Projection
 
 
@@ -75,3 +77,15 @@ def test_an_impossible_spike_or_a_missing_population_is_refused():
         lower_raster(circuit, {"u": np.array([[-1, 0]])})
     with pytest.raises(ValueError, match="lacks population 'u'"):
         lower_raster(circuit, {})
+
+
+def test_a_rate_network_becomes_a_program_of_its_products():
+    network = multilayer((5, 7, 3), jax.nn.relu, key=jax.random.key(0))
+    program = lower_rates(network.layers)
+    assert program.macs == 5 * 7 + 7 * 3
+    assert program.shapes["output"] == (3,)
+    np.testing.assert_array_equal(program.nodes["layer1"].weight, network.layers[1].weight)
+    with pytest.raises(ValueError, match="'layer1': Affine takes input of shape"):
+        lower_rates(network.layers[::-1])
+    with pytest.raises(ValueError, match="at least one layer"):
+        lower_rates(())
