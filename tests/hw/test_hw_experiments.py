@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import energy_frontier, joule_budget, von_neumann_share
+from experiments import core_map, energy_frontier, joule_budget, von_neumann_share
 from experiments.papers import (
     akopyan_2015_truenorth_power,
     blouw_2019_keyword_spotting,
@@ -80,3 +80,19 @@ def test_a_budget_is_kept_on_the_emulated_chip_and_costs_accuracy_at_last():
 def test_settings_that_cannot_be_are_refused(build, culprit):
     with pytest.raises(ValueError, match=culprit):
         build()
+
+
+def test_placement_saves_messages_and_leaves_all_other_work_as_it_was():
+    config = core_map.Config(neurons=1024, modules=4, steps=4)
+    result = core_map.run(config)
+    groups = list(core_map.GROUPS)
+    for name in ("neurons", "synapses"):
+        i = groups.index(name)
+        assert result.joules[0, i] == pytest.approx(result.joules[1, i], rel=1e-12)
+    carried = [groups.index(name) for name in ("messages", "hops")]
+    np.testing.assert_allclose(result.joules[:, carried].sum(axis=1), result.message_j, rtol=1e-9)
+    assert result.message_j[1] <= result.message_j[0]
+    assert (result.axons <= 1).all()
+    assert core_map.summary(config, result)
+    with pytest.raises(ValueError, match="modules must divide 10 neurons, got 3"):
+        core_map.Config(neurons=10, modules=3)
