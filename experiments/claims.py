@@ -53,9 +53,10 @@ PREFIXED = {"J", "s", "W", "Hz"}  # units that are read with SI prefixes
 
 
 def readable(row: Row) -> tuple[str, str, str]:
-    """A row's value, band (empty without one) and unit, in the prefix that suits the value.
+    """A row's value, band and unit, in the prefix that suits the value.
 
-    A row without a value gives three empty cells.
+    A band is empty where there is none, and has "?" for an upper end that is not published. A row
+    without a value gives three empty cells.
     """
     if row.value is None:
         return "", "", ""
@@ -63,5 +64,7 @@ def readable(row: Row) -> tuple[str, str, str]:
     if row.unit.split("/")[0] in PREFIXED and row.value and math.isfinite(row.value):
         power = min(9, max(-15, 3 * math.floor(math.log10(abs(row.value)) / 3)))
     number = lambda value: f"{value / 10.0**power:.4g}"
-    band = "" if row.low is None or row.high is None else f"{number(row.low)} – {number(row.high)}"
+    band = ""
+    if row.low is not None:
+        band = f"{number(row.low)} – " + ("?" if row.high is None else number(row.high))
     return number(row.value), band, PREFIXES[power] + row.unit

@@ -52,7 +52,7 @@ class State(NamedTuple):
     history: History
 
 
-def init(recipe: Recipe) -> State:
+def untrained(recipe: Recipe) -> State:
     """Three copies of every seed's network, and what they are like before learning."""
     keys = jax.vmap(jax.random.key)(recipe.seed + jnp.arange(recipe.seeds))
     fresh = lambda learner: jax.vmap(
@@ -67,7 +67,7 @@ def init(recipe: Recipe) -> State:
     return State(learners, _write(nothing, 0, _programs(recipe).follow(learners)))
 
 
-def epoch(recipe: Recipe, state: State, number: int) -> State:
+def one_epoch(recipe: Recipe, state: State, number: int) -> State:
     """One pass of every learner and seed through the digits, each in an order of its own."""
     learners = _programs(recipe).epoch(state.learners, number)
     row = _programs(recipe).follow(learners)

@@ -1,19 +1,33 @@
 """The main job: one free energy as float JAX, as spikes with local learning, as joules on cores."""
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments import digit_learners as learners
-from experiments import maze_agents as agents
-from experiments import workloads
 from experiments.claims import Row
 from experiments.data import digits
-from experiments.digit_learners import LEARNERS, WIDTHS, Recipe, State
+from experiments.digit_learners import (
+    LEARNERS,
+    WIDTHS,
+    Recipe,
+    State,
+    one_epoch,
+    spiking_rule,
+    untrained,
+)
 from experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
+from experiments.maze_agents import comparison, cycles, play, trajectories
+from experiments.workloads import (
+    SAMPLES,
+    Account,
+    belief_account,
+    bill_rows,
+    digits_account,
+    energy_rows,
+)
 from snn.spiking_pc import SpikingPC
 
 
@@ -66,7 +80,7 @@ class Result(NamedTuple):
     beliefs: dict[str, np.ndarray]  # one episode by the millisecond: exact, spiking
     decisions: dict[str, float]  # how the two agents compare
     digit: dict[str, np.ndarray]  # spikes of one digit learnt, by population
-    accounts: dict[str, workloads.Account]
+    accounts: dict[str, Account]
 
 
 def chunks(config: Config) -> int:
@@ -76,12 +90,12 @@ def chunks(config: Config) -> int:
 
 def init(config: Config) -> State:
     """Networks before learning."""
-    return learners.init(_recipe(config))
+    return untrained(_recipe(config))
 
 
 def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, float]]:
     """One epoch of every learner and seed."""
-    state = learners.epoch(_recipe(config), state, chunk)
+    state = one_epoch(_recipe(config), state, chunk)
     row = jax.tree.map(lambda a: np.asarray(a[chunk + 1]), state.history)
     accuracy = np.mean(row.accuracy, axis=1)
     return state, {
@@ -93,19 +107,17 @@ def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, flo
 
 
 def result(config: Config, state: State) -> Result:
-    """Price the first seed's trained network, and play the T-maze with both agents."""
-    rule = learners.spiking_rule(_recipe(config))
+    """Price the first seed's trained network, and play the T-maze with both minds."""
+    rule = spiking_rule(_recipe(config))
     network = jax.tree.map(lambda a: a[0], state.learners[2].network)
     populations = SpikingPC(network, rule.code, rule.rate, rule.steps)
-    inputs, labels = (part[: workloads.SAMPLES] for part in digits().test)
+    inputs, labels = (part[:SAMPLES] for part in digits().test)
     targets = np.eye(WIDTHS[-1], dtype=inputs.dtype)[labels]
-    accounts, digit = workloads.digits_account(populations, inputs, targets)
-    played = agents.play(config.neurons, config.episodes, jax.random.key(config.seed))
-    accounts |= workloads.decision_account(*agents.recorded(played))
+    accounts, digit = digits_account(populations, inputs, targets)
+    played = play(config.neurons, config.episodes, jax.random.key(config.seed))
+    accounts |= belief_account(played.minds.spiking, cycles(played))
     history = jax.tree.map(np.asarray, state.history)
-    return Result(
-        *history, agents.trajectories(played), agents.comparison(played), digit, accounts
-    )
+    return Result(*history, trajectories(played), comparison(played), digit, accounts)
 
 
 def inputs(_: Config) -> dict[str, str]:
@@ -127,12 +139,12 @@ def summary(_: Config, result: Result) -> list[Row]:
         _spread("cosine of trace rule to rate gradient, after", result.cosine[-1].min(axis=0)),
     ]
     rows += [Row(name, value, "", "T-maze") for name, value in result.decisions.items()]
-    return rows + workloads.rows(result.accounts)
+    return rows + energy_rows(result.accounts)
 
 
 def tables(_: Config, result: Result) -> dict[str, list[Row]]:
     """Every bill, term by term with its source."""
-    return {f"The bill of {name}": workloads.bill_rows(a) for name, a in result.accounts.items()}
+    return {f"The bill of {name}": bill_rows(a) for name, a in result.accounts.items()}
 
 
 def raster(_: Config, result: Result) -> dict[str, np.ndarray]:
@@ -173,7 +185,9 @@ def _draw_learning(ax, result: Result) -> None:
     for k, (name, colour, line) in enumerate(styles):
         seeds = result.accuracy[:, k]
         ax.plot(epochs, seeds.mean(axis=1), line, color=colour, label=name)
-        ax.fill_between(epochs, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, lw=0)
+        ax.fill_between(
+            epochs, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, lw=0
+        )
     ax.set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1.0))
     ax.legend(loc="lower right")
     other = ax.twinx()
@@ -202,9 +216,10 @@ def _draw_joules(ax, result: Result) -> None:
             ax.plot([low, high], [y, y], color=colour)
             if entry["high"] is None and entry["low"] is not None:
                 ax.annotate("", (2.5 * x, y), (x, y), arrowprops={"arrowstyle": "->", "lw": 0.6})
-    ax.set(xscale="log", xlabel="energy (J)", yticks=range(len(names)), yticklabels=names)
+    ax.set(xscale="log", xlabel="energy (J)", yticks=range(len(names)))
+    ax.set_yticklabels([name.replace(" (", "\n(") for name in names])
     ax.invert_yaxis()
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
 
 
 def _spread(label: str, seeds: np.ndarray) -> Row:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from experiments.claims import Row
 from experiments.digit_learners import WIDTHS
@@ -39,7 +40,8 @@ def digits_account(
 
     Args:
         populations: the trained network.
-        inputs, targets: digits and one-hot labels, shapes (n, 64) and (n, 10).
+        inputs: digits, shape (n, 64).
+        targets: their one-hot labels, shape (n, 10).
     """
     trials = jax.vmap(populations)(jnp.asarray(inputs), jnp.asarray(targets))
     trials = jax.tree.map(np.asarray, trials)
@@ -56,8 +58,8 @@ def digits_account(
     return bills, rasters[0]
 
 
-def decision_account(
-    beliefs: SpikingBelief, cycles: Sequence[tuple[Cycle, tuple[int, ...], int]]
+def belief_account(
+    beliefs: SpikingBelief, cycles: Sequence[tuple[Cycle, tuple[Int[Array, ""], ...], int]]
 ) -> dict[str, Account]:
     """Bill of the belief behind one decision; choosing among policies is not on the chip.
 
@@ -76,7 +78,7 @@ def dense_macs(network: PCNetwork) -> int:
     return sum(layer.weight.size for layer in network.layers)
 
 
-def rows(accounts: Mapping[str, Account]) -> list[Row]:
+def energy_rows(accounts: Mapping[str, Account]) -> list[Row]:
     """One row a workload and platform: joules, band, and what they cover."""
     return [
         Row(

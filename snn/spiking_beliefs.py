@@ -3,77 +3,26 @@
 Door to `fep`: the rates tend to the exact filter of `fep.active_inference.inference`.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from snn.network import Circuit, Population, Projection, all_to_all
+from snn.spiking_beliefs_firing import Firing, IntegrateAndFire
+from snn.spiking_beliefs_rivals import Cycle, Rivals, Timing, WinnerTakeAll
 
 # what a probability of zero is taken for, as in SPM's spm_MDP_G: exp(-16)
 FLOOR = float(np.exp(-16))
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When the populations listen, fire and are read.
-
-    Attributes:
-        cycle_s: time an observation lasts.
-        window_s: the last part of a cycle, in which spikes are counted.
-        dt_s: time step.
-        tau_mem: membrane time constant of the log beliefs, in seconds.
-        rate_hz: firing rate of a neuron whose state is certain.
-    """
-
-    cycle_s: float = 0.050
-    window_s: float = 0.025
-    dt_s: float = 0.001
-    tau_mem: float = 0.004
-    rate_hz: float = 100.0
-
-    def __post_init__(self):
-        for name in ("cycle_s", "window_s", "dt_s", "tau_mem", "rate_hz"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not self.dt_s <= self.window_s <= self.cycle_s:
-            raise ValueError(
-                f"dt_s <= window_s <= cycle_s is needed, got {self.dt_s}, {self.window_s}, "
-                f"{self.cycle_s}"
-            )
-        if self.rate_hz * self.dt_s > 1:
-            raise ValueError(
-                f"rate_hz * dt_s must be at most 1 spike a step, got {self.rate_hz * self.dt_s}"
-            )
-
-    @property
-    def steps(self) -> int:
-        """Time steps a cycle."""
-        return round(self.cycle_s / self.dt_s)
-
-    @property
-    def counted(self) -> int:
-        """Time steps of the window."""
-        return round(self.window_s / self.dt_s)
 
 
 class BeliefState(NamedTuple):
     """What the populations carry from one observation to the next."""
 
     expected: Float[Array, " states"]  # message to this cycle: prior over its state
-    log_belief: Float[Array, " states"]  # shared membrane potential u, nats
-    phases: Float[Array, "states neurons"]  # progress of each neuron to its next spike, [0, 1)
-
-
-class Cycle(NamedTuple):
-    """One cycle, seen from outside."""
-
-    belief: Float[Array, " states"]  # read out of the window's spikes, sums to 1
-    raster: Float[Array, "steps states neurons"]  # spikes, 0 or 1
+    rivals: Rivals  # log beliefs, and the neurons that tell them
 
 
 class SpikingBelief(eqx.Module):
@@ -81,14 +30,15 @@ class SpikingBelief(eqx.Module):
 
     Population i of N neurons stands for state i. Within a cycle its shared membrane obeys
 
-    $\tau \dot u_i = -u_i + \sum_g \ln A_g[o_g, i] + \ln \sum_j B_a[i, j] \hat s_j$
+    $\tau \dot u_i = -u_i + \sum_g \omega_g \ln A_g[o_g, i] + \ln \sum_j B_a[i, j] \hat s_j$
 
-    and divisive inhibition makes its neurons fire at $R\,\mathrm{softmax}(u)_i$, so that the
-    whole fires at N R whatever the number of states. Between cycles only spikes pass: $\hat s$
-    is the share of each population in the spikes of the last window, with half a spike of
-    pseudo-count a state. At the fixed point softmax(u) is the exact filter step. Neurons of a
-    population are alike and their phases evenly staggered, so that a count is off by less than
-    one spike and the read-out by at most states / spikes in total variation.
+    and its neurons are asked to fire at $R\,\mathrm{softmax}(u)_i$: see `WinnerTakeAll`. Between
+    cycles only spikes pass: $\hat s$ is the share of each population in the spikes of the last
+    window. At the fixed point softmax(u) is the exact filter step. How far the read-out is from
+    it depends on the firing, with M = N R window spikes in all: neurons alike and staggered, or
+    `Coupled`, miscount by O(1) spikes and the read-out by O(states / M) in total variation;
+    uncoordinated or `Poisson` neurons by O(sqrt(states / M)). Errors do not build up, because a
+    step with B > 0 contracts Hilbert's distance by tanh(diameter of B / 4).
 
     Attributes:
         likelihoods: A, one matrix a modality, shape (outcomes, states).
@@ -96,9 +46,12 @@ class SpikingBelief(eqx.Module):
         prior: D, shape (states,).
         neurons: N, neurons a state.
         timing: the clock.
+        firing: what turns rates into spikes; alike and staggered neurons by default.
+        precision: gain omega of each modality's synapses, one everywhere by default; with it the
+            likelihood is A to the power of omega.
 
-    Source: the log-domain scheme after Beck & Pouget (2007), Neural Comput. 19; the pseudo-count
-    of one half is Krichevsky & Trofimov (1981), IEEE Trans. Inf. Theory 27.
+    Source: the log-domain scheme after Beck & Pouget (2007), Neural Comput. 19; the contraction is
+    Birkhoff (1957), Trans. Am. Math. Soc. 85.
     """
 
     likelihoods: tuple[Float[Array, "_ states"], ...]
@@ -106,38 +59,36 @@ class SpikingBelief(eqx.Module):
     prior: Float[Array, " states"]
     neurons: int = eqx.field(static=True)
     timing: Timing = eqx.field(static=True, default=Timing())
+    firing: Firing = IntegrateAndFire()
+    precision: tuple[float | Float[Array, ""], ...] | None = None
 
     def __check_init__(self):
-        if self.neurons < 1:
-            raise ValueError(f"neurons must be at least 1, got {self.neurons}")
+        _ = self.rivals  # refuses a bad number of neurons
+        if self.precision is not None and len(self.precision) != len(self.likelihoods):
+            raise ValueError(
+                f"precision must have one gain for each of {len(self.likelihoods)} modalities, "
+                f"got {len(self.precision)}"
+            )
+
+    @property
+    def rivals(self) -> WinnerTakeAll:
+        """The populations, without what they stand for."""
+        return WinnerTakeAll(self.neurons, self.timing, self.firing)
 
     def init(self) -> BeliefState:
-        """Before any observation: the prior is expected, phases are staggered."""
-        phases = (jnp.arange(self.neurons, dtype=self.prior.dtype) + 0.5) / self.neurons
-        phases = jnp.tile(phases, (self.prior.shape[0], 1))
-        return BeliefState(self.prior, _log(self.prior), phases)
+        """Before any observation: the prior is expected."""
+        return BeliefState(self.prior, self.rivals.init(_log(self.prior)))
 
     def step(
         self, state: BeliefState, observation: tuple[Int[Array, ""], ...]
     ) -> tuple[BeliefState, Cycle]:
         """One cycle: the outcome of each modality (an index) drives new rates, read as spikes."""
         drive = _log(state.expected)
-        for likelihood, outcome in zip(self.likelihoods, observation, strict=True):
-            drive = drive + _log(likelihood[outcome])
-        decay = jnp.exp(-self.timing.dt_s / self.timing.tau_mem)
-
-        def tick(carry, _):
-            u, phases = carry
-            u = drive + (u - drive) * decay  # exact for a constant drive
-            rates = self.timing.rate_hz * jax.nn.softmax(u)
-            phases = phases + (rates * self.timing.dt_s)[:, None]
-            spikes = (phases >= 1).astype(phases.dtype)
-            return (u, phases - spikes), spikes
-
-        carry = state.log_belief, state.phases
-        (u, phases), raster = jax.lax.scan(tick, carry, length=self.timing.steps)
-        heard = jnp.sum(raster[-self.timing.counted :], axis=(0, 2)) + 0.5
-        return BeliefState(state.expected, u, phases), Cycle(heard / jnp.sum(heard), raster)
+        gains = self.precision or (1.0,) * len(self.likelihoods)
+        for likelihood, outcome, gain in zip(self.likelihoods, observation, gains, strict=True):
+            drive = drive + gain * _log(likelihood[outcome])
+        rivals, cycle = self.rivals.step(state.rivals, drive)
+        return BeliefState(state.expected, rivals), cycle
 
     def expect(
         self, state: BeliefState, belief: Float[Array, " states"], action: Int[Array, ""]
@@ -154,6 +105,8 @@ def circuit(beliefs: SpikingBelief) -> Circuit:
     B / spikes; messages reach every neuron of their state. Messages and senses carry a graded
     value once a cycle, counted here as one event: on a chip of binary spikes that is a lower
     bound. The logarithm and the divisive inhibition are taken inside the units and cost no event.
+    Neurons that share a residual have an inhibition unit a state, which hears its population and
+    answers all of it with the number of its spikes, one graded event a time step.
     """
     states, neurons = beliefs.prior.shape[0], beliefs.neurons
     actions = beliefs.transitions.shape[2]
@@ -163,18 +116,24 @@ def circuit(beliefs: SpikingBelief) -> Circuit:
     spikes = neurons * beliefs.timing.rate_hz * beliefs.timing.window_s
     message, neuron = np.divmod(np.arange(actions * states * neurons), neurons)
     own = (message % states) * neurons + neuron
-    return Circuit(
-        (
-            Population("senses", log_likelihood.shape[0], external=True),
-            Population("messages", actions * states),
-            Population("states", states * neurons),
-        ),
-        (
-            all_to_all("senses", "states", log_likelihood[:, of_neuron].T),
-            all_to_all("states", "messages", transitions[:, of_neuron] / spikes),
-            Projection("messages", "states", message, own, np.ones(own.size)),
-        ),
+    populations = (
+        Population("senses", log_likelihood.shape[0], external=True),
+        Population("messages", actions * states),
+        Population("states", states * neurons),
     )
+    projections = (
+        all_to_all("senses", "states", log_likelihood[:, of_neuron].T),
+        all_to_all("states", "messages", transitions[:, of_neuron] / spikes),
+        Projection("messages", "states", message, own, np.ones(own.size)),
+    )
+    if beliefs.firing.shares_residual:
+        everyone, ones = np.arange(states * neurons), np.ones(states * neurons)
+        populations += (Population("inhibition", states),)
+        projections += (
+            Projection("states", "inhibition", everyone, of_neuron, ones),
+            Projection("inhibition", "states", of_neuron, everyone, -ones),
+        )
+    return Circuit(populations, projections)
 
 
 def raster(
@@ -195,8 +154,15 @@ def raster(
         senses[0, first + int(outcome)] = 1
     messages = np.zeros((steps, beliefs.transitions.shape[2] * states), np.int8)
     messages[0, action * states : (action + 1) * states] = 1
-    fired = np.asarray(cycle.raster).reshape(steps, states * neurons).astype(np.int8)
-    return {"senses": senses, "messages": messages, "states": fired}
+    fired = np.asarray(cycle.raster).astype(np.int8)
+    trains = {
+        "senses": senses,
+        "messages": messages,
+        "states": fired.reshape(steps, states * neurons),
+    }
+    if beliefs.firing.shares_residual:
+        trains["inhibition"] = fired.any(axis=2).astype(np.int8)
+    return trains
 
 
 def _log(p: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fep.predictive_coding.learning import Batch
-from fep.predictive_coding.network import Dense, PCNetwork, PCState, Vector
+from fep.predictive_coding.network import Dense, PCNetwork, PCState, Vector, chain
 from snn.coding import HalvingCode
 from snn.network import Circuit, Population, Projection, all_to_all, one_to_one
 from snn.plasticity import pair_trace
@@ -248,4 +248,4 @@ class TracePlasticity(eqx.Module):
             )
             for layer, deposit in zip(network.layers, trials.deposits, strict=True)
         )
-        return energy, PCNetwork(layers)
+        return energy, chain(layers)

@@ -13,8 +13,16 @@ import numpy as np
 import optax
 import pytest
 
+from fep.active_inference.agent import Agent
+from fep.active_inference.model import Model
+from fep.active_inference.planning import Exhaustive
 from fep.predictive_coding.inference import GradientFlow
-from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
+from fep.predictive_coding.learning import (
+    IncrementalLearner,
+    Learner,
+    PredictiveCoding,
+    backprop,
+)
 from fep.predictive_coding.network import multilayer
 from hw.chip_neurons import AdEx, LoihiCuba, TrueNorthNeuron, XyloNeuron
 from hw.emulate import Cores, LoihiCores
@@ -23,7 +31,21 @@ from hw.interpret import Interpreter, Semantics
 from hw.operators import LIF, Affine, Input
 from hw.program import Program
 from snn.coding import HalvingCode
+from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
+from snn.spiking_agent import SpikingAgent
 from snn.spiking_beliefs import SpikingBelief
+from snn.spiking_beliefs_firing import (
+    Coupled,
+    IntegrateAndFire,
+    Jittered,
+    Poisson,
+    Rates,
+    Varied,
+)
+from snn.spiking_beliefs_gaussian import SpikingKalman
+from snn.spiking_beliefs_learning import LearningBelief
+from snn.spiking_beliefs_online import OnlineBelief
+from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
 
 
@@ -48,6 +70,12 @@ def learner(rule):
     return Case(Learner, start, machine.step, digits(jax.random.key(1)))
 
 
+def incremental():
+    machine = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-2), steps=3)
+    start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
+    return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
+
+
 def spiking_pc():
     network = multilayer((5, 7, 3), jnp.tanh, key=jax.random.key(2))
     machine = SpikingPC(network, HalvingCode(1.0, 5), rate=0.2, steps=4)
@@ -66,6 +94,41 @@ def spiking_belief():
     return Case(SpikingBelief, start, machine.step, (outcomes,))
 
 
+def firing(build):
+    """Neurons that differ by key, driven at random."""
+    drives = jax.random.uniform(jax.random.key(5), (6, 3))
+    start = lambda key: build(key).init(3, 5)
+    return Case(type(build(jax.random.key(0))), start, build(jax.random.key(0)).step, drives)
+
+
+def winner_take_all():
+    machine = WinnerTakeAll(6, firing=Coupled())
+    start = lambda key: machine.init(jax.random.normal(key, (3,)))
+    return Case(WinnerTakeAll, start, machine.step, jax.random.normal(jax.random.key(6), (6, 3)))
+
+
+def learning_belief():
+    machine = LearningBelief(jnp.array([0.5, 0.3, 0.2]), 4)
+    start = lambda key: machine.init((jax.random.uniform(key, (4, 3)) + 0.5,), jnp.ones((3, 3, 2)))
+    outcomes, actions = jax.random.randint(jax.random.key(7), (2, 6), 0, 2)
+    return Case(LearningBelief, start, machine.step, ((outcomes,), actions))
+
+
+def online_belief():
+    tuning = jax.random.uniform(jax.random.key(8), (5, 2), minval=1.0, maxval=50.0)
+    machine = OnlineBelief(tuning, jnp.array([[-3.0, 2.0], [3.0, -2.0]]), 6)
+    start = lambda key: machine.init(jax.random.dirichlet(key, jnp.ones(2)))
+    senses = jax.random.bernoulli(jax.random.key(9), 0.1, (6, 5)).astype(float)
+    return Case(OnlineBelief, start, machine.step, senses)
+
+
+def spiking_kalman():
+    decoders = 0.1 * jax.random.normal(jax.random.key(10), (2, 5))
+    machine = SpikingKalman(0.9 * jnp.eye(2), jnp.eye(2)[:1], jnp.full((2, 1), 0.2), decoders)
+    start = lambda key: machine.init(jax.random.normal(key, (2,)))
+    return Case(SpikingKalman, start, machine.step, jax.random.normal(jax.random.key(11), (6, 1)))
+
+
 def loihi_cores():
     pre, post = np.divmod(np.arange(12), 3)
     edges = (Edge("in", "out", pre, post, np.linspace(-0.5, 1.0, 12)),)
@@ -74,6 +137,27 @@ def loihi_cores():
     driven = jax.random.bernoulli(jax.random.key(4), 0.5, (6, 7))
     start = lambda key: machine.init()._replace(v=jax.random.uniform(key, (7,)))
     return Case(LoihiCores, start, machine.step, driven)
+
+
+def integrate_and_fire(neuron):
+    # eighths are exact in float32: no spike hangs on how a sum is rounded
+    eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
+    start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
+    return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
+
+
+def discrete_agent():
+    likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
+    transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
+    return Agent(Model([likelihood], [transitions], [[0.0, 1.0]]), Exhaustive(2))
+
+
+def living(machine):
+    """An agent, given outcomes and keys."""
+    outcomes = (jax.random.randint(jax.random.key(4), (6,), 0, 2),)
+    keys = jax.random.split(jax.random.key(5), 6)
+    step = lambda state, given: machine.step(state, given[0], key=given[1])
+    return Case(type(machine), lambda key: machine.init(), step, (outcomes, keys))
 
 
 def chip(neuron, scale):
@@ -103,11 +187,26 @@ def interpreter():
 
 
 CASES = {
+    "agent": living(discrete_agent()),
+    "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
+    "incremental predictive coding": incremental(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
+    "winner-take-all": winner_take_all(),
+    "learning belief": learning_belief(),
+    "online belief": online_belief(),
+    "spiking Kalman filter": spiking_kalman(),
+    "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),
+    "coupled": firing(lambda key: Coupled(Varied(key, 0.1))),
+    "Poisson": firing(Poisson),
+    "rates": firing(lambda key: Rates()),
+    "jittered": firing(lambda key: Jittered(Poisson(key), 1.0, key)),
+    "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
+    "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
+    "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
     "emulated Loihi cores": loihi_cores(),
     "emulated cores of any chip": cores(),
     "Loihi compartment": chip(LoihiCuba(512, 256, v_mantissa=7, bias=3), 9),
@@ -119,8 +218,14 @@ CASES = {
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
+def plain(x):
+    """A random key as the numbers it is made of, anything else as it is."""
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 def close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), a, b)
+    same = lambda x, y: np.testing.assert_allclose(plain(x), plain(y), rtol=1e-4, atol=1e-5)
+    jax.tree.map(same, a, b)
 
 
 def run(case, state, inputs):

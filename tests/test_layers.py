@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("fep", "snn", "hw", "experiments")
-DOORS = {"snn": {"spiking_pc", "spiking_beliefs", "conversion", "transformer"}, "hw": {"lower"}}
+DOORS = {
+    "snn": {"spiking_pc", "spiking_beliefs", "spiking_agent", "conversion", "transformer"},
+    "hw": {"lower"},
+}
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 # optional packages, each with the one place that may import it (inside a function)
 OWNERS = {
@@ -15,6 +18,9 @@ OWNERS = {
     "nir": set(),  # in tests alone, as the oracle of our own reader and writer
     "h5py": {"hw/hdf5.py"},
     "sklearn": {"experiments/data.py"},
+    "safetensors": {"snn/pretrained.py"},
+    "tokenizers": {"snn/pretrained.py"},
+    "gymnasium": {"experiments/environments/gymnasium_adapter.py"},
 }
 
 

@@ -167,6 +167,8 @@ def test_a_second_signal_stops_at_once(tmp_path):
         (Row("a", 2.3e-6, "bits"), ("2.3e-06", "", "bits")),
         (Row("a", 0.0, "J"), ("0", "", "J")),
         (Row("a", math.nan, "s"), ("nan", "", "s")),
+        (Row("a", 3e-6, "J", low=3e-6), ("3", "3 – ?", "µJ")),
+        (Row("a remark", None, "J", "why"), ("", "", "")),
     ],
 )
 def test_rows_read_in_the_prefix_that_suits_them(row, words):

@@ -8,7 +8,7 @@ import pytest
 
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import PredictiveCoding
-from fep.predictive_coding.network import PCNetwork, multilayer
+from fep.predictive_coding.network import chain, multilayer
 from snn.coding import HalvingCode
 from snn.plasticity import pair_trace
 from snn.spiking_pc import SpikingPC, TracePlasticity, circuit, raster
@@ -165,7 +165,7 @@ def test_the_circuit_is_the_network_and_its_transpose():
     [
         ({"rate": 0.0}, "rate"),
         ({"steps": 0}, "steps"),
-        ({"network": PCNetwork((eqx.nn.Identity(),))}, "Dense"),
+        ({"network": chain((eqx.nn.Identity(),))}, "Dense"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(change, culprit):

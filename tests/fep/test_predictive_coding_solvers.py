@@ -1,0 +1,318 @@
+"""Every solver comes to the same equilibrium, stops when it is there, and never climbs."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fep.predictive_coding.coordinates import errors
+from fep.predictive_coding.energies import Categorical, Flat, Gaussian, Laplace, Student
+from fep.predictive_coding.equilibrium import linear_equilibrium
+from fep.predictive_coding.inference import (
+    AmortisedStart,
+    Descent,
+    GaussSeidel,
+    GradientFlow,
+    gap_bound,
+)
+from fep.predictive_coding.learning import settle_batch
+from fep.predictive_coding.loops import Scan, Until
+from fep.predictive_coding.network import (
+    Dense,
+    Edge,
+    Node,
+    PCNetwork,
+    PCState,
+    chain,
+    identity,
+    multilayer,
+)
+from fep.predictive_coding.second_order import (
+    BarzilaiBorwein,
+    GaussNewton,
+    GaussNewtonCG,
+    NewtonCG,
+)
+
+LONG = Until(1e-9, 4000)  # root-mean-square slope; curvatures are about 1, so 1e-9 from the end
+ON_STATES = {
+    "gradient flow": GradientFlow(0.1, LONG),
+    "momentum": Descent(optax.sgd(0.05, momentum=0.8), LONG),
+    "Gauss-Seidel": GaussSeidel(0.3, LONG),
+    "Newton-CG": NewtonCG(Until(1e-9, 100), inner=20),
+}
+ON_ERRORS = {
+    "ePC": GradientFlow(0.1, LONG, errors),
+    "Barzilai-Borwein": BarzilaiBorwein(LONG),
+    "Gauss-Newton": GaussNewton(Until(1e-9, 200)),
+    "Gauss-Newton by CG": GaussNewtonCG(Until(1e-9, 200), inner=10),
+}
+
+
+SHAPES = 3, 2, 3, 2, 3
+
+
+def random_graph(key, *, cycles=False):
+    """Five nodes, a clamped cause and a clamped effect; each other edge is there by a coin.
+
+    An edge that is not there has weights of zero, so that all graphs are one program.
+    """
+    k_coin, k_weight = jax.random.split(key)
+    coins = jax.random.bernoulli(k_coin, 0.5, (5, 5))
+    edges = ()
+    for i in range(5):
+        for j in range(1, 5):
+            if i < j or cycles:
+                there = 1.0 if j == i + 1 else coins[i, j]
+                k = jax.random.fold_in(k_weight, 5 * i + j)
+                weight = jax.random.normal(k, (SHAPES[j], SHAPES[i])) / SHAPES[i] ** 0.5
+                read = Dense(0.5 * there * weight, jnp.zeros(SHAPES[j]), jnp.tanh)
+                edges += (Edge(str(i), str(j), read),)
+    nodes = tuple(Node(str(i), Gaussian(0.5 + 0.2 * i), shape=(n,)) for i, n in enumerate(SHAPES))
+    return PCNetwork(nodes, edges, ("0", "4"))
+
+
+def sample(network, key):
+    shapes = {node.name: node.shape for node in network.nodes}
+    keys = jax.random.split(key, len(network.clamped))
+    return [jax.random.normal(k, shapes[n]) for k, n in zip(keys, network.clamped, strict=True)]
+
+
+def settled_by_all(solvers, seeds, *, cycles=False):
+    """What each solver makes of a random graph and sample of each seed."""
+
+    @jax.jit
+    @jax.vmap
+    def settle(seed):
+        k_graph, k_sample = jax.random.split(jax.random.key(seed))
+        network = random_graph(k_graph, cycles=cycles)
+        values = sample(network, k_sample)
+        return {name: solver(network, *values) for name, solver in solvers.items()}
+
+    return settle(jnp.arange(seeds))
+
+
+def agree(found, goal, atol):
+    assert float(goal.residual.max()) <= 1e-9
+    for name, settled in found.items():
+        for a, b in zip(settled.state.activities, goal.state.activities, strict=True):
+            np.testing.assert_allclose(a, b, atol=atol, err_msg=name)
+
+
+@pytest.mark.usefixtures("x64")
+def test_all_solvers_agree_on_twenty_random_acyclic_graphs():
+    found = settled_by_all({**ON_STATES, **ON_ERRORS}, 20)
+    agree(found, found["Gauss-Newton"], 1e-6)
+    assert all(float(settled.gap_bound.max()) < 1e-10 for settled in found.values())
+
+
+@pytest.mark.usefixtures("x64")
+def test_solvers_on_states_agree_on_ten_cyclic_graphs():
+    found = settled_by_all(ON_STATES, 10, cycles=True)
+    agree(found, found["gradient flow"], 1e-6)
+    assert (found["Newton-CG"].gap_bound == jnp.inf).all()  # none is claimed where there is none
+
+
+def test_error_coordinates_refuse_a_cycle():
+    network = random_graph(jax.random.key(0), cycles=True)
+    assert network.cyclic
+    with pytest.raises(ValueError, match="without cycles"):
+        GaussNewton(1)(network, *sample(network, jax.random.key(1)))
+
+
+@pytest.mark.usefixtures("x64")
+def test_one_gauss_newton_step_solves_a_linear_graph_exactly():
+    graph = random_graph(jax.random.key(3))
+    linear = PCNetwork(
+        graph.nodes,
+        tuple(
+            Edge(e.source, e.target, Dense(e.map.weight, e.map.bias + 0.3, identity))
+            for e in graph.edges
+        ),
+        ("0", "3", "4"),  # one clamped in the middle: an effect and a cause
+    )
+    values = sample(linear, jax.random.key(4))
+    exact = eqx.filter_jit(linear_equilibrium)(linear, *values)
+    for solver in (GaussNewton(1), GaussNewtonCG(1, inner=8, tolerance=1e-14)):
+        settled = eqx.filter_jit(solver)(linear, *values)
+        for a, b in zip(settled.state.activities, exact.activities, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)  # float64 rounding
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("output", [Categorical(), Gaussian(0.1)], ids=str)
+def test_solvers_agree_on_a_classifier_with_a_sparse_hidden_prior(output):
+    body = multilayer((4, 6, 3), jnp.tanh, key=jax.random.key(5)).layers
+    network = PCNetwork(
+        (Node("x", Flat()), Node("h", Student(2.0)), Node("y", output)),
+        (Edge("x", "h", body[0]), Edge("h", "y", body[1])),
+        ("x", "y"),
+    )
+    values = jax.random.normal(jax.random.key(6), (4,)), jnp.eye(3)[1]
+    goal = eqx.filter_jit(GradientFlow(0.05, LONG))(network, *values)
+    for solver in (GaussNewton(Until(1e-9, 200)), GaussNewtonCG(Until(1e-9, 200), inner=20)):
+        settled = eqx.filter_jit(solver)(network, *values)
+        np.testing.assert_allclose(settled.state.activities[0], goal.state.activities[0], atol=1e-6)
+
+
+DEEP = multilayer((6, *[16] * 6, 3), jnp.tanh, key=jax.random.key(7))
+# weights well beyond what keeps fixed rates stable, as training by predictive coding leaves them
+STEEP = jax.tree.map(lambda w: 2.5 * w, DEEP)
+
+
+@pytest.mark.parametrize(
+    "solver", [BarzilaiBorwein(30), GaussNewton(8), GaussNewtonCG(8), NewtonCG(8)]
+)
+@pytest.mark.parametrize("network", [DEEP, STEEP], ids=["deep", "steep"])
+def test_a_safeguarded_solver_never_climbs(solver, network):
+    x = jax.random.normal(jax.random.key(8), (32, 6))
+    y = jax.nn.one_hot(jnp.arange(32) % 3, 3)
+    energies = eqx.filter_jit(settle_batch)(solver, network, (x, y)).energies
+    assert (jnp.diff(energies, axis=1) <= 1e-4).all()  # float32 rounding of about 100 nats
+    assert (energies[:, -1] < energies[:, 0]).all()
+
+
+class PlainBarzilaiBorwein(BarzilaiBorwein):
+    """Without its safeguard, as it was first tried: a step is kept even if the energy rose."""
+
+    def update(self, clamped, chart, point, memory, measured):
+        memory = memory._replace(measured=memory.measured._replace(energy=jnp.inf))
+        return super().update(clamped, chart, point, memory, measured)
+
+    def finish(self, ran):
+        return ran
+
+
+def test_plain_barzilai_borwein_diverges_where_the_safeguarded_one_settles():
+    x = jax.random.normal(jax.random.key(8), (32, 6))
+    y = jax.nn.one_hot(jnp.arange(32) % 3, 3)
+    run = lambda solver: eqx.filter_jit(settle_batch)(solver, STEEP, (x, y)).energies
+    plain, safe = run(PlainBarzilaiBorwein(30)), run(BarzilaiBorwein(30))
+    assert (plain[:, -1] > plain[:, 0]).any()
+    assert (safe[:, -1] < safe[:, 0]).all()
+    fixed = run(GradientFlow(0.3, 30, errors))
+    assert not (fixed[:, -1] <= fixed[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "solver", [GaussNewton(Until(1e-3, 50)), BarzilaiBorwein(Until(1e-3, 50))], ids=["GN", "BB"]
+)
+def test_a_residual_stops_where_jpc_s_event_never_fires(solver):
+    """JPC tests the norm of the state, not of its slope: its own case runs into the timeout."""
+    network = multilayer((20, 30, 30, 5), jnp.tanh, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (16, 20))
+    y = jax.nn.one_hot(jnp.arange(16) % 5, 5)
+    settled = eqx.filter_jit(settle_batch)(solver, network, (x, y))
+    assert int(settled.steps.max()) <= 15
+    assert float(settled.residual.max()) <= 1e-3
+    assert len({int(n) for n in settled.steps}) > 1  # each sample by itself
+
+
+def test_a_sample_stops_alike_alone_and_among_others():
+    network = multilayer((6, 8, 4), jnp.tanh, key=jax.random.key(9))
+    x, y = jax.random.normal(jax.random.key(10), (256, 6)), jnp.eye(4)[jnp.arange(256) % 4]
+    solver = BarzilaiBorwein(Until(1e-4, 60))
+    together = eqx.filter_jit(settle_batch)(solver, network, (x, y))
+    alone = eqx.filter_jit(settle_batch)(solver, network, (x[5:6], y[5:6]))
+    assert together.steps[5] == alone.steps[0]
+    np.testing.assert_allclose(  # float32: sums in another order
+        together.energies[5], alone.energies[0], rtol=1e-5
+    )
+    assert (together.energies[5, int(together.steps[5]) :] == together.energies[5, -1]).all()
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_gap_bound_bounds_the_gap():
+    network = multilayer((4, 6, 6, 3), identity, key=jax.random.key(11))
+    x, y = jnp.ones(4), jnp.zeros(3)
+    best = network.energy(linear_equilibrium(network, x, y), x, y)
+    for steps in (1, 4, 16):
+        settled = eqx.filter_jit(GradientFlow(0.1, steps))(network, x, y)
+        gap = settled.energies[-1] - best
+        assert 0 < gap <= settled.gap_bound
+    exact = jax.jit(gap_bound)(network.clamp(x, y), linear_equilibrium(network, x, y))
+    assert exact < 1e-20
+
+
+def test_unrolling_and_rematerialising_change_nothing_but_the_program():
+    network = multilayer((4, 6, 3), jnp.tanh, key=jax.random.key(12))
+    loops = Scan(7), Scan(7, unroll=7), Scan(7, keep=jax.checkpoint)
+
+    def loss(network, loop):
+        settled = GradientFlow(0.1, loop)(network, jnp.ones(4), jnp.zeros(3))
+        return jnp.sum(settled.state.activities[0] ** 2)
+
+    slopes = [jax.jit(jax.grad(lambda n, loop=loop: loss(n, loop)))(network) for loop in loops]
+    for other in slopes[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), slopes[0], other)
+
+
+def test_a_good_guess_saves_steps():
+    network = multilayer((4, 6, 3), jnp.tanh, key=jax.random.key(13))
+    x, y = jnp.ones(4), jnp.zeros(3)
+    patient = GradientFlow(0.1, Until(1e-4, 500))
+    cold = eqx.filter_jit(patient)(network, x, y)
+    warm = eqx.filter_jit(AmortisedStart(lambda x, y: cold.state, patient))(network, x, y)
+    assert int(warm.steps) == 0 < int(cold.steps)
+
+
+def test_a_latent_cause_is_inferred_from_its_effect_alone():
+    """Sparse coding: a latent under a Laplace prior explains an image; most units stay silent."""
+    atoms = jax.random.normal(jax.random.key(14), (20, 30)) / 20**0.5
+    nodes = Node("code", Laplace(0.2), shape=(30,)), Node("image", Gaussian(0.01))
+    network = PCNetwork(
+        nodes, (Edge("code", "image", Dense(atoms, jnp.zeros(20), identity)),), ("image",)
+    )
+    image = atoms[:, 3] - atoms[:, 8]
+    settled = eqx.filter_jit(GaussNewton(30))(network, image)
+    code = np.asarray(settled.state.activities[0])
+    assert set(np.argsort(-abs(code))[:2]) == {3, 8}
+    assert (abs(code) < 1e-2).sum() >= 24
+    assert settled.energies[-1] < settled.energies[0]
+
+
+@pytest.mark.parametrize(
+    "build, culprit",
+    [
+        (lambda: Scan(0), "steps"),
+        (lambda: Scan(1, unroll=0), "unroll"),
+        (lambda: Until(0.0, 5), "tolerance"),
+        (lambda: Until(1e-3, 0), "limit"),
+        (lambda: GaussSeidel(0.0, 5), "rate"),
+        (lambda: GaussSeidel(0.1, 5, errors), "coordinates"),
+        (lambda: BarzilaiBorwein(5, least=0.5), "rates"),
+        (lambda: GaussNewton(1, coordinates=lambda c, s: None), "coordinates"),
+        (lambda: GaussNewtonCG(1, inner=0), "inner"),
+        (lambda: NewtonCG(1, inner=0), "inner"),
+    ],
+)
+def test_a_bad_solver_is_refused_by_name(build, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        build()
+
+
+def test_gauss_newton_refuses_a_flat_prior_and_its_cg_form_settles_it():
+    edge = Edge("cause", "y", Dense(jnp.eye(3)[:2], jnp.zeros(2), identity))
+    network = PCNetwork((Node("cause", Flat(), shape=(3,)), Node("y")), (edge,), ("y",))
+    with pytest.raises(ValueError, match="'cause' has a flat prior"):
+        GaussNewton(1)(network, jnp.ones(2))
+    settled = eqx.filter_jit(GaussNewtonCG(2))(network, jnp.ones(2))
+    np.testing.assert_allclose(settled.state.activities[0], [1, 1, 0], atol=1e-5)
+
+
+def test_a_categorical_hidden_node_has_no_error_coordinate():
+    layers = multilayer((2, 3, 2), jnp.tanh, key=jax.random.key(0)).layers
+    network = PCNetwork(
+        (Node("0", Flat()), Node("1", Categorical()), Node("2")),
+        (Edge("0", "1", layers[0]), Edge("1", "2", layers[1])),
+        ("0", "2"),
+    )
+    with pytest.raises(ValueError, match="'1': Categorical"):
+        BarzilaiBorwein(3)(network, jnp.ones(2), jnp.ones(2))
+
+
+def test_chain_state_is_a_tuple_of_hidden_values():
+    network = chain(multilayer((2, 3, 2), jnp.tanh, key=jax.random.key(0)).layers)
+    assert isinstance(network.init(jnp.ones(2), jnp.ones(2)), PCState)

@@ -1,0 +1,181 @@
+"""Gradients: through time, checkpointed, forwards by e-prop, and through exact spike times."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from snn.eventprop import EventLIF
+from snn.neurons import LI, LIF, CubaLIF, soft_reset
+from snn.surrogate import SuperSpike
+from snn.training import (
+    Events,
+    Layer,
+    SpikingNetwork,
+    activity_penalty,
+    dense_layer,
+    e_prop,
+    rollout,
+    rollout_checkpointed,
+)
+
+KEYS = jax.random.split(jax.random.key(0), 6)
+INPUTS = (jax.random.uniform(KEYS[0], (36, 8)) < 0.3).astype(float)
+TARGETS = jax.random.normal(KEYS[1], (36, 2))
+
+
+def network(recurrent):
+    neuron = LIF(20e-3, spike=SuperSpike(5.0))
+    hidden = dense_layer(8, neuron, 6, 40.0, key=KEYS[2])
+    if recurrent:
+        own = jax.random.normal(KEYS[3], (6, 6))
+        hidden = Layer(hidden.weight, neuron, 8 * own)
+    return SpikingNetwork((hidden, dense_layer(6, LI(30e-3), 2, 3.0, key=KEYS[4])), 1e-3)
+
+
+def loss(net, inputs=INPUTS, run=rollout):
+    return 0.5 * jnp.sum((run(net, inputs)[-1] - TARGETS) ** 2)
+
+
+def close(a, b, **how):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **how), a, b)
+
+
+def test_checkpointing_changes_no_gradient():
+    run = lambda net, x: rollout_checkpointed(net, x, 6)
+    full, cut = eqx.filter_grad(loss)(network(True)), eqx.filter_grad(loss)(network(True), run=run)
+    close(full, cut, rtol=1e-5, atol=1e-6)  # float32 sums in another order
+    with pytest.raises(ValueError, match="divide the 36 steps, got 7"):
+        rollout_checkpointed(network(True), INPUTS, 7)
+
+
+def test_sparse_input_is_the_dense_input():
+    order = jnp.argsort(-INPUTS, axis=1)
+    who = jnp.where(jnp.take_along_axis(INPUTS, order, axis=1) > 0, order, 8)
+    dense = eqx.filter_value_and_grad(loss)(network(True))
+    sparse = eqx.filter_value_and_grad(loss)(network(True), Events(who))
+    close(dense, sparse, rtol=1e-4, atol=1e-5)
+    assert float(rollout(network(True), INPUTS)[0].sum()) > 10
+
+
+def bptt_without_recurrent_paths(net):
+    """Gradient through time where recurrent spikes are constants."""
+    spikes = jax.lax.stop_gradient(rollout(net, INPUTS)[0])
+    before = jnp.concatenate([jnp.zeros((1, 6)), spikes[:-1]])
+
+    def objective(net):
+        hidden, readout = net.layers
+        weight = jnp.concatenate([hidden.weight, hidden.recurrent])
+        flat = SpikingNetwork((Layer(weight, hidden.neuron), readout), net.dt)
+        return loss(flat, jnp.concatenate([INPUTS, before], axis=1))
+
+    return eqx.filter_grad(objective)(net)
+
+
+def test_e_prop_is_the_gradient_through_time_where_nothing_recurs(x64):
+    net = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), network(False))
+    error = lambda y, target: y - target
+    online = e_prop(net, jnp.asarray(INPUTS, jnp.float64), error, jnp.asarray(TARGETS, jnp.float64))
+    full = eqx.filter_grad(loss)(net, jnp.asarray(INPUTS, jnp.float64))
+    for a, b in zip(online.layers, full.layers, strict=True):
+        np.testing.assert_allclose(a.weight, b.weight, rtol=1e-9, atol=1e-12)
+    assert float(jnp.abs(full.layers[0].weight).max()) > 0.1
+
+
+def test_e_prop_is_the_gradient_through_time_where_recurrent_paths_are_cut():
+    net = network(True)
+    online = e_prop(net, INPUTS, lambda y, target: y - target, TARGETS)
+    cut, full = bptt_without_recurrent_paths(net), eqx.filter_grad(loss)(net)
+    for a, b in zip(online.layers, cut.layers, strict=True):
+        np.testing.assert_allclose(a.weight, b.weight, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        online.layers[0].recurrent, cut.layers[0].recurrent, rtol=1e-4, atol=1e-5
+    )
+    assert float(jnp.abs(full.layers[0].weight - cut.layers[0].weight).max()) > 1e-2
+
+
+def test_e_prop_refuses_other_neurons():
+    hidden = Layer(jnp.ones((8, 6)), CubaLIF(20e-3))
+    net = SpikingNetwork((hidden, network(False).layers[1]), 1e-3)
+    with pytest.raises(ValueError, match="CubaLIF"):
+        e_prop(net, INPUTS, lambda y, t: y - t, TARGETS)
+
+
+def test_activity_is_penalised_outside_its_band_alone():
+    spikes = jnp.zeros((10, 3)).at[:1, 0].set(1.0).at[:4, 1].set(1.0).at[:9, 2].set(1.0)
+    assert float(activity_penalty(spikes, (2.0, 6.0))) == pytest.approx((1 + 0 + 9) / 3)
+
+
+def test_soft_reset_learns_too():
+    hidden = dense_layer(8, LIF(20e-3, reset=soft_reset), 6, 40.0, key=KEYS[2])
+    net = SpikingNetwork((hidden, network(False).layers[1]), 1e-3)
+    assert float(jnp.abs(eqx.filter_grad(loss)(net).layers[0].weight).max()) > 0
+
+
+TIMES = jnp.array([1e-3, 4e-3, 2e-3, 9e-3, jnp.inf])
+WEIGHT = jnp.array([[3.0, 4.0], [2.0, -1.0], [2.5, 3.0], [4.0, 5.0], [9.0, 9.0]])
+
+
+def test_exact_times_are_those_of_fine_steps(x64):
+    layer = EventLIF(5e-3, spikes=4)
+    weight, arrive = jnp.asarray(WEIGHT, float), jnp.asarray(TIMES, float)
+    times = np.asarray(layer(weight, arrive))
+    dt, neuron = 1e-6, CubaLIF(10e-3, tau_syn=5e-3)
+    arrivals = jnp.rint(arrive[:4] / dt).astype(int)
+    step = lambda s, t: neuron.step(s, (arrivals == t) @ weight[:4], dt=dt)
+    _, spikes = jax.lax.scan(step, neuron.init(2), jnp.arange(40_000))
+    for n in range(2):
+        found = np.nonzero(np.asarray(spikes[:, n]))[0] * dt
+        exact = times[np.isfinite(times[:, n]), n]
+        assert len(found) == len(exact) >= 2
+        np.testing.assert_allclose(exact, found, atol=3 * dt)
+
+
+def test_first_spikes_by_prefix_sums_are_the_first_of_the_event_loop():
+    key = jax.random.key(1)
+    weight, times = jax.random.normal(key, (30, 20)), jax.random.uniform(key, (30,), maxval=30e-3)
+    layer = EventLIF(5e-3)
+    one, all_ = layer.first(weight, times), layer(weight, times)[0]
+    assert 3 < int(jnp.isfinite(one).sum()) < 20
+    np.testing.assert_allclose(one, all_, rtol=1e-4)  # prefix sums in float32
+
+
+def test_gradients_of_spike_times_are_finite_differences(x64):
+    first, second = EventLIF(5e-3, spikes=3), EventLIF(5e-3)
+    key = jax.random.key(2)
+    w1 = jax.random.uniform(key, (4, 6), minval=1.0, maxval=4.0)
+    w2 = jax.random.uniform(key, (6, 2), minval=0.5, maxval=2.0)
+    times = jnp.array([1.0, 4.0, 2.0, 9.0]) * 1e-3
+
+    def objective(w1, w2, times):
+        hidden = first(w1, times)
+        out = second.first(jnp.tile(w2, (3, 1)), hidden.ravel())
+        return jnp.sum(out * jnp.array([1.0, -2.0])) * 1e3  # ms
+
+    assert int(jnp.isfinite(first(w1, times)).sum()) >= 9
+    objective = jax.jit(objective)
+    exact = jax.grad(objective, (0, 1, 2))(w1, w2, times)
+    for place, (array, gradient) in enumerate(zip((w1, w2, times), exact, strict=True)):
+        size = 1e-6 * (1.0 if place < 2 else 1e-3)
+        for at in np.ndindex(array.shape):
+            nudged = [
+                objective(
+                    *[a.at[at].add(s) if i == place else a for i, a in enumerate((w1, w2, times))]
+                )
+                for s in (size, -size)
+            ]
+            slope = float((nudged[0] - nudged[1]) / (2 * size))
+            assert float(gradient[at]) == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "build, culprit",
+    [
+        (lambda: EventLIF(0.0), "tau_syn"),
+        (lambda: EventLIF(1.0, spikes=0), "spikes must be at least 1"),
+    ],
+)
+def test_a_bad_event_neuron_is_refused(build, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        build()
