@@ -42,9 +42,9 @@ class Config:
     seed: int = 0
     neurons: int = 4096
     modules: int = 16
-    fan_out: int = 32
+    fan_out: int = 128
     inside: float = 0.9
-    rate: float = 0.05
+    rate: float = 0.02
     steps: int = 20
 
     def __post_init__(self):

@@ -1,6 +1,7 @@
 """Door to `snn`: circuits of signed units become graphs; rate networks become programs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from hw.graph import Edge, Graph, Node
 from hw.operators import Affine, Input, Output
 from hw.program import Program
-from snn.network import Circuit, Population
+from snn.network import Circuit, Network, Population
 
 # sign, and suffix of the node that carries it
 SIGNED = ((1, "_on"), (-1, "_off"))
@@ -67,6 +68,28 @@ def lower(circuit: Circuit) -> Graph:
         for to_sign, to_half in halves[p.target]
     )
     return Graph(nodes, edges)
+
+
+def lower_network(network: Network) -> Graph:
+    """The graph of a network of binary neurons, with the delays of its pathways.
+
+    Synapses of one pair and pathway are one, of their summed weight; kinetics and reversal
+    potentials are the neurons' own business.
+
+    Raises:
+        ValueError: where synapses of one pathway have delays of their own.
+    """
+    graph = lower(network.circuit())
+    edges = ()
+    for edge, pathway in zip(graph.edges, network.pathways, strict=True):
+        rows = getattr(pathway.delivery, "rows", None)
+        if getattr(rows, "delays", None) is not None:
+            raise ValueError(
+                f"pathway {pathway.source}->{pathway.target}: a circuit holds one delay a pathway, "
+                "these synapses have their own"
+            )
+        edges += (replace(edge, delay=pathway.delay),)
+    return Graph(graph.nodes, edges)
 
 
 def lower_raster(circuit: Circuit, raster: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
