@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from experiments import core_map, energy_frontier, joule_budget, von_neumann_share
+from experiments import (
+    core_map,
+    energy_frontier,
+    joule_budget,
+    number_formats,
+    von_neumann_share,
+)
 from experiments.papers import (
     akopyan_2015_truenorth_power,
     blouw_2019_keyword_spotting,
@@ -96,3 +102,22 @@ def test_placement_saves_messages_and_leaves_all_other_work_as_it_was():
     assert core_map.summary(config, result)
     with pytest.raises(ValueError, match="modules must divide 10 neurons, got 3"):
         core_map.Config(neurons=10, modules=3)
+
+
+def test_wide_formats_keep_the_accuracy_and_narrow_ones_lose_it():
+    config = number_formats.Config(updates=150, trials=2)
+    result = number_formats.run(config)
+    accuracy = dict(
+        zip(map(number_formats._name, number_formats.FORMATS), result.accuracy, strict=True)
+    )
+    floats = accuracy["CMOS 45 nm: weights float, activations float"]
+    assert floats > 0.93
+    for name in ("Loihi 1: weights 9 bit, activations float",
+                 "NorthPole: weights 8 bit, activations 8 bit"):  # fmt: skip
+        assert accuracy[name] == pytest.approx(floats, abs=0.02)  # 7 of 360 digits
+    assert accuracy["NorthPole: weights 2 bit, activations 2 bit"] < floats
+    priced = np.isfinite(result.joules)
+    chips = {f.chip.name for f, p in zip(number_formats.FORMATS, priced, strict=True) if p}
+    assert chips == {"CMOS 45 nm (fp32 MAC)", "H100 SXM5", "CMOS 45 nm (int8 MAC)"}
+    assert result.joules[0] == pytest.approx((64 * 64 + 64 * 10) * 4.6e-12)
+    assert number_formats.summary(config, result)
