@@ -21,11 +21,13 @@ from hw.events import Activity, Counter, tally
 from hw.graph import Edge, Graph, Node
 from hw.mapping import Placement, index_order, tiles
 from hw.quantise import least_error, loihi
+from snn.surrogate import SuperSpike
 
 SIZES = (64, 64, 10)
 LEAK = 512  # of 4096, lost by a membrane each step
 NEVER = 131_071  # the highest threshold: the output layer only adds up
 BITS = (8, 6, 4, 3, 2, 1)
+FIRE = SuperSpike(10.0)
 TERMS = ("soma_access", "neuron_update", "synaptic_event", "axon_out")
 
 
@@ -66,18 +68,6 @@ class Config:
             raise ValueError(f"lowest must not exceed highest, got {self.lowest}, {self.highest}")
 
 
-@jax.custom_jvp
-def spike(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    """1 where x is not negative, with the slope of SuperSpike, Zenke & Ganguli (2018)."""
-    return (x >= 0).astype(x.dtype)
-
-
-@spike.defjvp
-def _spike_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return spike(x), dx / (1 + 10 * jnp.abs(x)) ** 2
-
-
 class Network(eqx.Module):
     """Pixels as spike trains, one hidden layer of leaky neurons, an output that adds up."""
 
@@ -94,7 +84,7 @@ class Network(eqx.Module):
             charge, v, out, sent, fired = state
             out = out + self.second @ fired  # spikes are heard one step later, as on the cores
             v = (1 - LEAK / 4096) * v + self.first @ sent + self.bias
-            fired = spike(v - 1.0)
+            fired = FIRE(v - 1.0)
             v = v * (1 - jax.lax.stop_gradient(fired))
             charge = charge + drive
             sent = (charge >= 1.0).astype(charge.dtype)

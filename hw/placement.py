@@ -5,10 +5,16 @@ neurons that share sources, then single neurons move while that saves messages, 
 cores trade places while that shortens their ways. The result is never dearer than index order.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from hw.events import Activity, Counter
 from hw.graph import Graph
+from hw.ledger import Ledger
 from hw.mapping import (
     Chooser,
     Infeasible,
@@ -22,20 +28,30 @@ from hw.mapping import (
     room,
     violations,
 )
-from hw.platforms import Platform
+from hw.platforms import Platform, Serial
+
+# (graph, placement, platform, rates) to what is to be least
+Objective = Callable[[Graph, Placement, Platform, np.ndarray], float]
 
 SWEEPS = 3  # passes of single moves; later ones find little
 
 
 def by_traffic(
-    graph: Graph, platform: Platform, *, rates: Float[np.ndarray, " n"] | None = None
+    graph: Graph,
+    platform: Platform,
+    *,
+    rates: Float[np.ndarray, " n"] | None = None,
+    objective: Objective | None = None,
 ) -> Placement:
     """Place neurons where a local search finds that their messages cost least.
+
+    The search saves messages and hops; of what it finds, and of index order, the objective picks.
 
     Args:
         graph: what to place.
         platform: its limits, mesh and prices of messages.
         rates: spikes of each neuron, shape (n,), up to a factor; all alike if not given.
+        objective: what is made least: `message_energy` unless given, or `bottleneck_seconds`.
 
     Raises:
         Infeasible: if neither this search nor index order fits the chip.
@@ -50,7 +66,25 @@ def by_traffic(
     except Infeasible:
         if not found:
             raise
-    return min(found, key=lambda p: message_energy(graph, p, platform, rates))
+    cost = objective or message_energy
+    return min(found, key=lambda p: cost(graph, p, platform, rates))
+
+
+def bottleneck_seconds(
+    graph: Graph, placement: Placement, platform: Platform, rates: Float[np.ndarray, " n"]
+) -> float:
+    """Seconds of a step on the busiest core while neurons spike `rates` times, without barrier.
+
+    Raises:
+        ValueError: for a platform without a serial clock.
+    """
+    clock = platform.clock
+    if not isinstance(clock, Serial):
+        raise ValueError(f"{platform.name} has no serial clock")
+    counter = Counter(graph, placement, platform.mesh)
+    ledger = counter(Activity(jnp.asarray(rates, jnp.float32), jnp.ones(graph.size, jnp.float32)))
+    once = Ledger(*(np.asarray(count)[None] for count in ledger))
+    return float(replace(clock, barrier={}, breakpoints=()).seconds(once, 1)[0])
 
 
 def message_energy(

@@ -139,15 +139,15 @@ def analog(
     fixed_noise: float,
     trial_noise: float,
     *,
-    key: Array,
+    keys: tuple[Array, Array],
 ) -> Float[np.ndarray, "2 m"]:
-    """BrainScaleS-2's synapses: 6 bits and a sign, as they were made and as one trial finds them.
+    """BrainScaleS-2's synapses: 6 bits and a sign, as they were set and as one trial finds them.
 
     Args:
         weights: as trained.
         fixed_noise: spread of synapses' strengths over the chip, relative; the same every trial.
         trial_noise: spread from trial to trial, relative.
-        key: of both; split it to repeat a chip with other trials.
+        keys: of the chip, and of the trial.
 
     Returns: in units of the weights, without noise and with it. The size of the noise is the
         caller's: no figure is published here.
@@ -155,9 +155,8 @@ def analog(
     _check(weights, 6)
     step = float(np.abs(weights).max(initial=0)) / ANALOG_MAX or 1.0
     values = np.clip(np.rint(weights / step), -ANALOG_MAX, ANALOG_MAX) * step
-    made, found = (jax.random.normal(k, weights.shape) for k in jax.random.split(key))
-    gain = (1 + fixed_noise * np.asarray(made)) * (1 + trial_noise * np.asarray(found))
-    return np.stack([values, values * gain])
+    made, found = (np.asarray(jax.random.normal(key, weights.shape)) for key in keys)
+    return np.stack([values, values * (1 + fixed_noise * made) * (1 + trial_noise * found)])
 
 
 def activation(x: Float[Array, "..."], bits: int, largest: float) -> Float[Array, "..."]:

@@ -11,6 +11,7 @@ from hw.events import Activity, Counter, activity, tally
 from hw.graph import Graph
 from hw.mapping import Infeasible, Placement, Violation, index_order, tiles, usage
 from hw.platforms import Constant, Mesh, Platform, Tick, gaps
+from hw.program import Program
 
 # kinds whose counts depend on where the neurons are
 PLACED = ("axon_out", "axon_in", "hop_east", "hop_west", "hop_north", "hop_south", "host_message")
@@ -122,3 +123,59 @@ def _entry(
 def _nowhere(graph: Graph) -> Placement:
     """All neurons on one core without limits, for counts that do not ask where neurons are."""
     return Placement(np.where(graph.external, -1, 0))
+
+
+class Layer(NamedTuple):
+    """What one node of a graph did in a sample, on average; nothing here depends on placement."""
+
+    node: str
+    neurons: int
+    spikes: float
+    synapses: int  # onto it
+    synaptic_events: float  # at its synapses
+    zero_weight_events: float  # of them, at synapses of weight zero
+
+
+def by_layer(graph: Graph, rasters: Sequence[Mapping[str, np.ndarray]]) -> tuple[Layer, ...]:
+    """Spikes and synaptic events of every node, a sample's mean.
+
+    Raises:
+        ValueError: if there is no sample, or a raster does not fit the graph.
+    """
+    if not rasters:
+        raise ValueError("by_layer needs at least one sample, got none")
+    times = sum(graph.flatten(raster).sum(axis=0) for raster in rasters) / len(rasters)
+    starts = np.cumsum([0, *(node.size for node in graph.nodes)])
+    synapses, layers = graph.synapses, ()
+    node_of = np.searchsorted(starts, synapses.post, side="right") - 1
+    events, nodes = times[synapses.pre], len(graph.nodes)
+    onto = np.bincount(node_of, minlength=nodes)
+    reached = np.bincount(node_of, events, nodes)
+    zero = np.bincount(node_of, events * (synapses.weight == 0), nodes)
+    for i, node in enumerate(graph.nodes):
+        spikes = float(times[starts[i] : starts[i + 1]].sum())
+        counts = int(onto[i]), float(reached[i]), float(zero[i])
+        layers += (Layer(node.name, node.size, spikes, *counts),)
+    return layers
+
+
+def account_dense(program: Program, platforms: Sequence[Platform]) -> tuple[Entry, ...]:
+    """The same program on machines that compute every product: one pass, by its MACs.
+
+    Args:
+        program: what is run, spiking or not; a pass computes each of its operators once.
+        platforms: those that price a MAC; others refuse by name.
+    """
+    counts = {"mac": float(program.macs)}
+    return tuple(
+        Entry(
+            price(counts, platform, duration_s=None),
+            counts,
+            None,
+            (),
+            {},
+            tuple(Refusal(term, platform.name, reason) for term, reason in gaps(platform)),
+            platform.envelope,
+        )
+        for platform in platforms
+    )

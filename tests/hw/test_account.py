@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from hw.datasheets import LOIHI1, LOIHI1_SANAFE, LOIHI3, ODIN, TRUENORTH
+from hw.datasheets import CMOS45_FP32, LOIHI1, LOIHI1_SANAFE, LOIHI3, NORTHPOLE, ODIN, TRUENORTH
 from hw.graph import Edge, Graph, Node
 from hw.lower import lower, lower_raster
-from hw.report import account, as_json
+from hw.operators import Affine, Input
+from hw.program import Program
+from hw.report import account, account_dense, as_json, by_layer
 from snn.network import Circuit, Population, all_to_all, one_to_one
 
 
@@ -104,3 +106,26 @@ def test_a_platform_without_a_source_is_listed_and_refused(workload):
 def test_an_account_of_nothing_is_refused(workload):
     with pytest.raises(ValueError, match="at least one sample"):
         account(workload[0], [], [LOIHI1])
+
+
+def test_layers_add_up_to_the_account(workload):
+    graph, lowered, rasters = workload
+    layers = {layer.node: layer for layer in by_layer(graph, lowered)}
+    (entry,) = account(graph, lowered, [LOIHI1])
+    events = sum(layer.synaptic_events for layer in layers.values())
+    assert events == pytest.approx(entry.counts["synaptic_event"])
+    on = np.mean([(r["value_0"] == 1).sum() for r in rasters])
+    assert layers["value_0_on"].spikes == pytest.approx(on)
+    assert layers["value_0_on"].synapses == 0
+    assert layers["error_1_on"].synapses == 2 * 24
+    assert layers["value_1_on"].zero_weight_events == 0
+
+
+def test_a_program_is_priced_by_its_products_on_dense_machines():
+    affine = Affine(np.ones((3, 4)), np.zeros(3))
+    program = Program({"in": Input((4,)), "w": affine}, (("in", "w"),))
+    mac, pole = account_dense(program, [CMOS45_FP32, NORTHPOLE])
+    assert mac.bill.joules == pytest.approx(12 * 4.6e-12)
+    assert [r.term for r in pole.bill.refusals] == ["mac", "static"]
+    assert pole.envelope["efficiency"].value == 571  # told beside the bill, and in no sum
+    assert as_json([pole])[0]["envelope"]["efficiency"]["unit"] == "frame/J"

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from experiments import energy_frontier, joule_budget, von_neumann_share
+from experiments import (
+    core_map,
+    energy_frontier,
+    joule_budget,
+    number_formats,
+    von_neumann_share,
+)
 from experiments.papers import (
     akopyan_2015_truenorth_power,
     blouw_2019_keyword_spotting,
@@ -80,3 +86,38 @@ def test_a_budget_is_kept_on_the_emulated_chip_and_costs_accuracy_at_last():
 def test_settings_that_cannot_be_are_refused(build, culprit):
     with pytest.raises(ValueError, match=culprit):
         build()
+
+
+def test_placement_saves_messages_and_leaves_all_other_work_as_it_was():
+    config = core_map.Config(neurons=1024, modules=4, steps=4)
+    result = core_map.run(config)
+    groups = list(core_map.GROUPS)
+    for name in ("neurons", "synapses"):
+        i = groups.index(name)
+        assert result.joules[0, i] == pytest.approx(result.joules[1, i], rel=1e-12)
+    carried = [groups.index(name) for name in ("messages", "hops")]
+    np.testing.assert_allclose(result.joules[:, carried].sum(axis=1), result.message_j, rtol=1e-9)
+    assert result.message_j[1] <= result.message_j[0]
+    assert (result.axons <= 1).all()
+    assert core_map.summary(config, result)
+    with pytest.raises(ValueError, match="modules must divide 10 neurons, got 3"):
+        core_map.Config(neurons=10, modules=3)
+
+
+def test_wide_formats_keep_the_accuracy_and_narrow_ones_lose_it():
+    config = number_formats.Config(updates=150, trials=2)
+    result = number_formats.run(config)
+    accuracy = dict(
+        zip(map(number_formats._name, number_formats.FORMATS), result.accuracy, strict=True)
+    )
+    floats = accuracy["CMOS 45 nm: weights float, activations float"]
+    assert floats > 0.93
+    for name in ("Loihi 1: weights 9 bit, activations float",
+                 "NorthPole: weights 8 bit, activations 8 bit"):  # fmt: skip
+        assert accuracy[name] == pytest.approx(floats, abs=0.02)  # 7 of 360 digits
+    assert accuracy["NorthPole: weights 2 bit, activations 2 bit"] < floats
+    priced = np.isfinite(result.joules)
+    chips = {f.chip.name for f, p in zip(number_formats.FORMATS, priced, strict=True) if p}
+    assert chips == {"CMOS 45 nm (fp32 MAC)", "H100 SXM5", "CMOS 45 nm (int8 MAC)"}
+    assert result.joules[0] == pytest.approx((64 * 64 + 64 * 10) * 4.6e-12)
+    assert number_formats.summary(config, result)

@@ -1,12 +1,26 @@
 """Splitting signed units into ON and OFF neurons changes neither currents nor spike counts."""
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.lower import lower, lower_raster
-from snn.network import Circuit, Population, Projection
+from fep.predictive_coding.network import multilayer
+from hw.lower import lower, lower_network, lower_raster, lower_rates
+from snn.connectivity import Edges, rows
+from snn.delivery import EventLoop
+from snn.network import (
+    Circuit,
+    Group,
+    Network,
+    Pathway,
+    Population,
+    Projection,
+    SpikeInput,
+)
+from snn.neurons import LIF
+from snn.synapses import Delta
 
 
 def random_circuit(rng):
@@ -75,3 +89,33 @@ def test_an_impossible_spike_or_a_missing_population_is_refused():
         lower_raster(circuit, {"u": np.array([[-1, 0]])})
     with pytest.raises(ValueError, match="lacks population 'u'"):
         lower_raster(circuit, {})
+
+
+def test_a_rate_network_becomes_a_program_of_its_products():
+    network = multilayer((5, 7, 3), jax.nn.relu, key=jax.random.key(0))
+    program = lower_rates(network.layers)
+    assert program.macs == 5 * 7 + 7 * 3
+    assert program.shapes["output"] == (3,)
+    np.testing.assert_array_equal(program.nodes["layer1"].weight, network.layers[1].weight)
+    with pytest.raises(ValueError, match="'layer1': Affine takes input of shape"):
+        lower_rates(network.layers[::-1])
+    with pytest.raises(ValueError, match="at least one layer"):
+        lower_rates(())
+
+
+def test_a_network_becomes_a_graph_with_its_delays():
+    edges = Edges(np.array([0, 0, 1]), np.array([2, 2, 0]), 2, 3)
+    made = lambda **more: Network(
+        {"in": SpikeInput(2), "a": Group(LIF(tau_mem=20e-3), 3, (Delta(tau_mem=20e-3),))},
+        (Pathway("in", "a", EventLoop(rows(edges, np.array([1.0, 2.0, 4.0]), **more)),
+                 delay=1 if more else 5),),
+        dt=1e-3,
+    )  # fmt: skip
+    graph = lower_network(made())
+    assert [(node.name, node.size, node.external) for node in graph.nodes] == (
+        [("in", 2, True), ("a", 3, False)]
+    )
+    found = sorted(zip(*graph.synapses, strict=True))  # doubles are one synapse of their sum
+    assert [tuple(map(float, row)) for row in found] == [(0, 4, 3, 0, 5), (1, 2, 4, 0, 5)]
+    with pytest.raises(ValueError, match="pathway in->a: .* these synapses have their own"):
+        lower_network(made(delays=np.array([1, 2, 3])))

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.cost import price, totals
-from hw.datasheets import LOIHI1_SANAFE
+from hw.datasheets import LOIHI1_SANAFE, TRUENORTH
 from hw.events import Activity, Counter, tally
 from hw.graph import Edge, Graph, Node
 from hw.mapping import Infeasible, Placement, check, index_order
-from hw.placement import by_traffic, message_energy
+from hw.operators import Conv2d
+from hw.placement import bottleneck_seconds, by_traffic, message_energy
 from hw.platforms import Mesh
+from hw.unroll import linear
 
 MESSAGES = ("axon_out", "axon_in", "hop_east", "hop_west", "hop_north", "hop_south")
 
@@ -98,3 +100,46 @@ def test_axons_that_overflow_a_full_core_are_spread_over_more_cores():
         ),
     )
     assert index_order(ring, chip).cores == 4  # two neurons a core
+
+
+def test_messages_of_a_convolutional_network_cost_a_third_less_than_in_index_order():
+    """Neurons by channel, row and column, as SANA-FE has them, so that order scatters them."""
+    shape, nodes, edges = (2, 12, 12), [Node("layer0", 288)], []
+    for channels in (8, 16):
+        layer = Conv2d(
+            np.ones((channels, shape[0], 3, 3)), np.zeros(channels), (1, 1), (0, 0), (1, 1)
+        )
+        links, _ = linear(layer, shape)
+        shape = layer.output_shape(shape)
+        nodes.append(Node(f"layer{len(nodes)}", int(np.prod(shape))))
+        edges.append(Edge(nodes[-2].name, nodes[-1].name, *links))
+    graph = Graph(tuple(nodes), tuple(edges))
+    most = replace(LOIHI1_SANAFE.capacity.neurons, value=128)
+    chip = replace(LOIHI1_SANAFE, capacity=replace(LOIHI1_SANAFE.capacity, neurons=most))
+    energy = [
+        message_energy(graph, place(graph, chip), chip, np.ones(graph.size))
+        for place in (by_traffic, index_order)
+    ]
+    assert energy[0] <= 0.7 * energy[1]
+
+
+def test_the_busiest_core_is_the_simple_clock_without_its_barrier():
+    graph, rates = joined(30, *np.random.default_rng(2).integers(0, 30, (2, 90))), np.ones(30)
+    placement = Placement(np.arange(30) % 5)
+    everyone = np.ones((1, 30), bool)
+    ledger = tally(Counter(graph, placement, SMALL.mesh), Activity(everyone, everyone))
+    expected = SMALL.clock.seconds(ledger, 1)[0] - SMALL.clock.barrier[1].value
+    assert bottleneck_seconds(graph, placement, SMALL, rates) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="no serial clock"):
+        bottleneck_seconds(graph, placement, TRUENORTH, rates)
+
+
+def test_the_objective_picks_among_what_the_search_finds():
+    graph, rates = modular(64, 4, 6, inside=0.8, seed=1), np.ones(64)
+    quick = by_traffic(graph, SMALL, objective=bottleneck_seconds)
+    cheap = by_traffic(graph, SMALL)
+    seconds = [bottleneck_seconds(graph, p, SMALL, rates) for p in (quick, cheap)]
+    energy = [message_energy(graph, p, SMALL, rates) for p in (quick, cheap)]
+    assert seconds[0] <= seconds[1]
+    assert energy[1] <= energy[0]
+    check(graph, quick, SMALL)

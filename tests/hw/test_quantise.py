@@ -88,15 +88,22 @@ def test_truenorth_sweeps_never_err_more():
     assert (np.diff(errors) <= 1e-6).all()
 
 
-def test_analog_weights_have_six_bits_and_noise_of_two_kinds():
+def test_analog_weights_have_six_bits_and_noise_of_a_chip_and_of_a_trial():
     weights = rng.normal(size=4000)
-    values, clean = analog(weights, 0.0, 0.0, key=jax.random.key(0))
+    chip, one, other = jax.random.split(jax.random.key(0), 3)
+    values, clean = analog(weights, 0.0, 0.0, keys=(chip, one))
     np.testing.assert_array_equal(values, clean)
     assert len(np.unique(np.abs(values))) <= 64
-    _, noisy = analog(weights, 0.3, 0.4, key=jax.random.key(0))
     strong = values != 0
-    spread = np.std(noisy[strong] / values[strong])
+    gain = lambda fixed, trial, key: (
+        analog(weights, fixed, trial, keys=(chip, key))[1][strong] / values[strong]
+    )
+    spread = np.std(gain(0.3, 0.4, one))
     assert spread == pytest.approx(np.sqrt(0.3**2 + 0.4**2 + 0.3**2 * 0.4**2), rel=0.05)
+    np.testing.assert_array_equal(gain(0.3, 0.0, one), gain(0.3, 0.0, other))  # the same chip
+    assert np.corrcoef(gain(0.3, 0.1, one), gain(0.3, 0.1, other))[0, 1] == pytest.approx(
+        0.3**2 / (0.3**2 + 0.1**2), abs=0.03
+    )
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
