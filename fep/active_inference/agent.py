@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fep.active_inference.belief import Belief, Observation, advance, prior
 from fep.active_inference.inference import ExactFilter
-from fep.active_inference.model import Model
+from fep.active_inference.learning import Experience
+from fep.active_inference.model import Counts, Model
 from fep.information import log
 
 
@@ -19,6 +20,9 @@ class AgentState(NamedTuple):
 
     prior: Belief  # over the present states, before the next observation
     time: Int[Array, ""]  # steps since the start
+    counts: Counts  # Dirichlet concentrations, where something is learned
+    before: Any = None  # (belief, joint action) of the step before, where something is learned
+    plan: Any = None  # q(pi) of the steps to come, where planning is not done at every step
 
 
 class Decision(NamedTuple):
@@ -124,6 +128,8 @@ class Agent(eqx.Module):
         inference: `(model, prior, observation) -> Perceived`, with `blocks(model)`.
         selection: `(model, policies, key=...) -> joint action`, with `log_probabilities`.
         gamma: precision of policies.
+        learning: `(model, experience) -> counts`, such as `Learning()`; None learns nothing.
+        every: plan anew every so many steps, and follow the plan between.
     """
 
     model: Model
@@ -131,11 +137,35 @@ class Agent(eqx.Module):
     inference: Callable = ExactFilter()
     selection: Callable = SampleAction()
     gamma: float | Float[Array, ""] = 16.0
+    learning: Callable | None = None
+    every: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1, got {self.every}")
+        if self.learning is not None and all(c is None for c in self.model.counts):
+            raise ValueError("learning: expected a model with counts, got one without")
 
     def init(self) -> AgentState:
-        """Before the first observation."""
-        blocks = self.inference.blocks(self.model)
-        return AgentState(prior(self.model, blocks), jnp.zeros((), jnp.int32))
+        """Before the first observation, knowing what the model says."""
+        return self.reset(AgentState(None, None, self.model.counts))
+
+    def reset(self, state: AgentState) -> AgentState:
+        """Before the first observation of a new episode, with all that was learned so far."""
+        model = self.model.with_counts(state.counts) if self.learning else self.model
+        start = prior(model, self.inference.blocks(model))
+        now = jnp.zeros((), jnp.int32)
+        before = (start, now) if self.learning else None
+        plan = None
+        if self.every > 1:
+            plan = jax.eval_shape(lambda: self.policies(start, now, model))
+            if model.num_actions**self.every > plan.shape[0]:
+                raise ValueError(
+                    f"every: expected plans of at least {self.every} actions, got {plan.shape[0]} "
+                    f"policies of {model.num_actions} actions"
+                )
+            plan = jnp.zeros(plan.shape, plan.dtype)
+        return AgentState(start, now, state.counts, before, plan)
 
     def step(
         self, state: AgentState, observation: Observation, *, key: PRNGKeyArray
@@ -148,18 +178,48 @@ class Agent(eqx.Module):
                 likelihoods.
             key: of the choice of action.
         """
-        model = self.model
+        model = self.model.with_counts(state.counts) if self.learning else self.model
         belief, free_energy = self.inference(model, state.prior, observation)
-        policies = self.policies(belief, state.time)
+        policies = self._plan(model, belief, state)
         action = self.selection(model, policies, key=key)
-        after = AgentState(advance(model, belief, action), state.time + 1)
+        after = AgentState(
+            advance(model, belief, action),
+            state.time + 1,
+            self._learn(model, state, observation, belief, policies),
+            (belief, action.astype(jnp.int32)) if self.learning else None,
+            _follow(model, policies, action) if self.every > 1 else None,
+        )
         options = jnp.asarray(model.options())[action]
         return after, Decision(options, policies, belief, free_energy)
 
-    def policies(self, belief: Belief, time: Int[Array, ""]) -> Float[Array, " policies"]:
+    def policies(
+        self, belief: Belief, time: Int[Array, ""], model: Model | None = None
+    ) -> Float[Array, " policies"]:
         """Posterior over policies from a belief over the present states."""
-        value = self.planner(self.model, belief, time).value
-        return jax.nn.softmax(self.gamma * value + log(habits(self.model, value.shape[0])))
+        model = self.model if model is None else model
+        value = self.planner(model, belief, time).value
+        return jax.nn.softmax(self.gamma * value + log(habits(model, value.shape[0])))
+
+    def _plan(self, model, belief, state):
+        if self.every == 1:
+            return self.policies(belief, state.time, model)
+        think = lambda: self.policies(belief, state.time, model)
+        return jax.lax.cond(state.time % self.every == 0, think, lambda: state.plan)
+
+    def _learn(self, model, state, observation, belief, policies):
+        if self.learning is None:
+            return state.counts
+        before, action = state.before
+        first = state.time == 0
+        lived = Experience(observation, before, action, state.prior, belief, policies, first)
+        return self.learning(model, lived)
+
+
+def _follow(model, policies, action):
+    """Posterior over the rest of the policies that begin with an action; their end is open."""
+    rest = policies.reshape(model.num_actions, -1)[action]
+    rest = rest / jnp.maximum(jnp.sum(rest), jnp.finfo(rest.dtype).tiny)
+    return jnp.repeat(rest, model.num_actions) / model.num_actions
 
 
 def habits(model: Model, policies: int) -> Float[Array, " policies"]:
@@ -187,8 +247,8 @@ def rollout(
 ) -> tuple[AgentState, History]:
     """Let an agent live in an environment; traced once for each kind of both and for `steps`.
 
-    An environment has pure `reset(*, key) -> (state, observation)` and `step(state, action, *,
-    key) -> (state, observation, reward, terminated, truncated, info)`. When an episode ends,
+    An environment has pure `reset(*, key) -> (observation, state)` and `step(state, action, *,
+    key) -> (observation, state, reward, terminated, truncated, info)`. When an episode ends,
     environment and agent start afresh; an environment that returns False itself never ends.
 
     Args:
@@ -204,14 +264,14 @@ def rollout(
     keys = jax.random.split(rest, (steps, 3))
 
     def turn(carry, keys):
-        mind, world, observation = carry
+        mind, observation, world = carry
         acting, moving, again = keys
         after, decision = agent.step(mind, observation, key=acting)
         moved = environment.step(world, decision.action, key=moving)
-        new, seen, reward, terminated, truncated, _ = moved
-        carried = (after, new, seen)
+        seen, new, reward, terminated, truncated, _ = moved
+        carried = (after, seen, new)
         if not (terminated is False and truncated is False):
-            fresh = (agent.init(), *environment.reset(key=again))
+            fresh = (agent.reset(after), *environment.reset(key=again))
             over = jnp.logical_or(terminated, truncated)
             carried = jax.tree.map(lambda a, b: jnp.where(over, a, b), fresh, carried)
         came = (jnp.asarray(reward, float), jnp.asarray(terminated), jnp.asarray(truncated))

@@ -11,6 +11,7 @@ from fep.active_inference.model import Indices, Model
 
 Tensor = Float[Array, "..."]
 Observation = Sequence[int | Int[Array, ""] | Float[Array, " _"]]
+Observations = Sequence[Int[Array, " _"] | Float[Array, "_ _"]]  # along time
 
 # names of axes for contractions: a factor is its number, these stay out of its way
 NODE, ACTION, TERM = -1, 100_000, 100_001
@@ -80,18 +81,37 @@ def prior(model: Model, blocks: Indices) -> Belief:
     return Belief(tuple(whole.mean(keep=factors) for factors in blocks), blocks)
 
 
+def steered(model: Model, blocks: Indices) -> tuple[bool, ...]:
+    """Whether actions reach each block: by a control, or through a factor that has one."""
+    reached = {
+        f
+        for f, controls in enumerate(model.dependencies.controls)
+        if any(model.num_controls[c] > 1 for c in controls)
+    }
+    grown = None
+    while grown != reached:
+        grown = set(reached)
+        for block in blocks:
+            causes = {i for f in block for i in (f, *model.dependencies.B[f])}
+            reached |= set(block) if causes & reached else set()
+    return tuple(bool(set(block) & reached) for block in blocks)
+
+
 def transition(model: Model, factor: int) -> tuple[Tensor, list[int]]:
-    """B of one factor over joint actions, and the names of its axes; no ACTION if unsteered."""
+    """B of one factor over joint actions, and the names of its axes; no ACTION if unsteered.
+
+    The next state comes last, as a product with beliefs leaves it.
+    """
     b, controls = model.B[factor], model.dependencies.controls[factor]
     axes = [NEXT + factor, *model.dependencies.B[factor]]
     b = b.reshape(*b.shape[: len(axes)], -1)
     if b.shape[-1] == 1:
-        return b[..., 0], axes
+        return jnp.moveaxis(b[..., 0], 0, -1), [*axes[1:], NEXT + factor]
     sizes = [model.num_controls[c] for c in controls]
     index = np.ravel_multi_index(model.options()[:, list(controls)].T, sizes)
     if not np.array_equal(index, np.arange(b.shape[-1])):
         b = b[..., index]
-    return b, [*axes, ACTION]
+    return jnp.moveaxis(b, 0, -1), [*axes[1:], ACTION, NEXT + factor]
 
 
 def predict(model: Model, belief: Belief) -> Belief:

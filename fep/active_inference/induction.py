@@ -9,8 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from fep.active_inference.belief import Belief, joint, predict
+from fep.active_inference.expected_free_energy import (
+    Information,
+    JointInformation,
+    Terms,
+    steps_ahead,
+)
 from fep.active_inference.model import Model
-from fep.active_inference.planning import JointInformation, Plan, Terms, expected_terms
+from fep.active_inference.planning import Plan
 from fep.active_inference.sophisticated import BestBackup, PrunedBackup, SoftBackup
 
 
@@ -32,7 +38,7 @@ class BackwardInduction(eqx.Module):
 
     horizon: int = eqx.field(static=True)
     backup: SoftBackup | BestBackup | PrunedBackup = BestBackup()
-    information: Callable = JointInformation()
+    information: Information = JointInformation()
 
     def __check_init__(self):
         if self.horizon < 1:
@@ -55,11 +61,11 @@ class BackwardInduction(eqx.Module):
         """Values and terms of each action in each state, (states, actions)."""
         size, blocks = math.prod(model.num_states), joint(model)
         states = jnp.eye(size, dtype=model.D[0].dtype).reshape(size, *model.num_states)
-        ahead = predict(model, Belief((states,), blocks))
-        moves = ahead.tables[0].reshape(size, -1, size)
+        here = Belief((states,), blocks)
+        moves = predict(model, here).tables[0].reshape(size, -1, size)
 
         def step(depth):
-            found = expected_terms(model, ahead, time + depth, self.information)
+            found, _ = steps_ahead(model, here, time + depth, self.information)
             whole = (size * moves.shape[1],)
             return Terms(*(jnp.broadcast_to(x, whole).reshape(size, -1) for x in found))
 

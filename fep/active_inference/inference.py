@@ -16,6 +16,7 @@ from fep.active_inference.belief import (
     mean_field,
 )
 from fep.active_inference.model import Indices, Model
+from fep.free_energy import complexity
 from fep.information import log
 
 
@@ -105,6 +106,6 @@ class FixedPoint(eqx.Module):
 
         tables, _ = jax.lax.scan(sweep, prior.tables, length=self.sweeps)
         belief = Belief(tables, prior.blocks)
-        complexity = sum(jnp.sum(q * (log(q) - p)) for q, p in zip(tables, log_prior, strict=True))
-        accuracy = sum(belief.mean(term) for term in terms)
-        return Perceived(belief, complexity - accuracy)
+        cost = sum(complexity(q, p) for q, p in zip(tables, prior.tables, strict=True))
+        explained = sum(belief.mean(term) for term in terms)
+        return Perceived(belief, cost - explained)

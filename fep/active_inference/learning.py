@@ -5,6 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from fep.active_inference.belief import ACTION, NEXT, Belief, Observation, transition
@@ -90,7 +91,7 @@ def pairs(model: Model, experience: Experience) -> tuple[Float[Array, "..."], ..
     for f in range(len(model.B)):
         b, axes = transition(model, f)
         if ACTION in axes:
-            b, axes = jnp.take(b, experience.action, axis=-1), axes[:-1]
+            b, axes = jnp.take(b, experience.action, axis=-2), [a for a in axes if a != ACTION]
         chosen[f] = (b, axes)
     found = []
     options = jnp.asarray(model.options())[experience.action]
@@ -148,3 +149,103 @@ def average(
     weight = jax.nn.softmax(evidence)
     means = found.counts / jnp.sum(found.counts, axis=-1, keepdims=True)
     return weight, jnp.tensordot(weight, means, 1)
+
+
+def prune_states(model: Model, prior: Model, factor: int) -> Model:
+    r"""Merge the two states of a factor that are most likely one and the same, if any are.
+
+    Two columns of counts a are one if the evidence of a single Dirichlet for both exceeds that of
+    two: $\ln \frac{B(q_i + q_j - p) B(p)}{B(q_i) B(q_j)} > 0$ summed over modalities and over the
+    states of the other factors. Merged counts are $q_i + q_j - p$; b and d add up. Runs outside
+    jit, as shapes change.
+
+    Args:
+        model: after learning, with counts a.
+        prior: before it, with counts of the same shapes.
+        factor: whose states to compare.
+
+    Source: Friston, Parr & Zeidman (2018), arXiv:1805.07092; Smith et al. (2020), Front. Comput.
+    Neurosci. 14, 41.
+    """
+    _need_counts(model)
+    n, best = model.num_states[factor], (0.0, None)
+    for i in range(n):
+        for j in range(i + 1, n):
+            gain = 0.0
+            for g, factors in enumerate(model.dependencies.A):
+                if factor in factors:
+                    axis = 1 + factors.index(factor)
+                    q, p = model.counts.a[g], prior.counts.a[g]
+                    gain += float(_same(q, p, axis, i, j))
+            if gain > best[0]:
+                best = (gain, (i, j))
+    if best[1] is None:
+        return model
+    i, j = best[1]
+    kept = [s for s in range(n) if s != j]
+
+    def merge(counts, axis, start):
+        moved = jnp.moveaxis(counts, axis, 0)
+        spare = 0 if start is None else jnp.moveaxis(start, axis, 0)[j]
+        moved = moved.at[i].add(moved[j] - spare)
+        return jnp.moveaxis(moved[jnp.asarray(kept)], 0, axis)
+
+    return _reshaped(model, factor, merge, prior.counts)
+
+
+def grow_states(model: Model, factor: int, concentration: float) -> Model:
+    """Add a state to a factor, of which nothing is known: every new count is `concentration`.
+
+    Runs outside jit, as shapes change.
+    """
+    _need_counts(model)
+
+    def extend(counts, axis, _):
+        moved = jnp.moveaxis(counts, axis, 0)
+        new = jnp.full_like(moved[:1], concentration)
+        return jnp.moveaxis(jnp.concatenate([moved, new]), 0, axis)
+
+    return _reshaped(model, factor, extend, Counts())
+
+
+def _need_counts(model):
+    if model.counts.a is None:
+        raise ValueError("counts.a: expected counts of A to judge structure by, got none")
+
+
+def _same(q, p, axis, i, j):
+    """Log evidence that two states share their columns, against each having its own."""
+    q, p = (jnp.moveaxis(x, (axis, 0), (0, -1)) for x in (q, p))
+    both = q[i] + q[j] - p[j]
+    apart = log_beta(q[i]) - log_beta(p[i]) + log_beta(q[j]) - log_beta(p[j])
+    return jnp.sum(log_beta(both) - log_beta(p[i]) - apart)
+
+
+def _reshaped(model, factor, change, start):
+    """The model with the states of a factor changed in every array."""
+    wired, arrays, counts = model.dependencies, {}, {}
+    for name, axes in (
+        ("A", wired.A),
+        ("B", wired.B),
+        ("D", tuple((f,) for f in range(len(model.D)))),
+    ):
+        low = name.lower()
+        tables, held, before = getattr(model, name), getattr(model.counts, low), getattr(start, low)
+        new = []
+        for k, table in enumerate(tables if held is None else held):
+            offset = 0 if name == "D" else 1
+            places = [offset + n for n, f in enumerate(axes[k]) if f == factor]
+            places += [0] if name == "B" and k == factor else []
+            origin = None if before is None else before[k]
+            for axis in places:
+                table = change(table, axis, origin if name == "A" else None)
+            new.append(table)
+        new = [np.asarray(x, float) for x in new]
+        if held is None:
+            arrays[name] = [x / x.sum(axis=0) for x in new]
+        else:
+            counts[low] = tuple(new)
+    counts |= {name: getattr(model.counts, name) for name in "ce"}
+    arrays |= {} if counts["c"] is not None else {"C": model.C}
+    arrays |= {} if counts["e"] is not None else {"E": model.E}
+    return Model(**arrays, dependencies=wired, counts=Counts(**counts))

@@ -9,9 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from fep.active_inference.belief import Belief, joint, predict
+from fep.active_inference.belief import Belief, joint
+from fep.active_inference.expected_free_energy import (
+    Information,
+    JointInformation,
+    Terms,
+    steps_ahead,
+)
 from fep.active_inference.model import Model
-from fep.active_inference.planning import JointInformation, Plan, Terms, expected_terms
+from fep.active_inference.planning import Plan
 
 Tables = Float[Array, "nodes *states"]
 
@@ -154,7 +160,7 @@ class Sophisticated(eqx.Module):
     horizon: int = eqx.field(static=True)
     branches: Callable
     backup: SoftBackup | BestBackup | PrunedBackup = SoftBackup()
-    information: Callable = JointInformation()
+    information: Information = JointInformation()
     tail: Callable | None = None
 
     def __check_init__(self):
@@ -167,8 +173,7 @@ class Sophisticated(eqx.Module):
         nodes = Belief((belief.mean(keep=blocks[0])[None],), blocks)
         levels, weights = [], []
         for depth in range(1, self.horizon + 1):
-            nodes = predict(model, nodes)
-            found = expected_terms(model, nodes, time + depth, self.information)
+            found, nodes = steps_ahead(model, nodes, time + depth, self.information)
             size = nodes.tables[0].shape[0]
             levels.append(
                 Terms(*(jnp.broadcast_to(x, (size,)).reshape(-1, actions) for x in found))

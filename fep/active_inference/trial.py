@@ -17,8 +17,8 @@ from fep.active_inference.belief import (
     mean_field,
     transition,
 )
+from fep.active_inference.expected_free_energy import preference
 from fep.active_inference.model import Model, normalise
-from fep.active_inference.planning import preference
 from fep.information import expected_log, log_beta
 
 Beliefs = tuple[Float[Array, "policies times _"], ...]  # one a factor
@@ -171,8 +171,8 @@ class TrialAgent(eqx.Module):
         for f in factors:
             b, axes = transition(model, f)
             if ACTION not in axes:
-                b = jnp.repeat(b[..., None], model.num_actions, axis=-1)
-            forward.append(jnp.moveaxis(b, -1, 0))
+                b = jnp.repeat(b[:, None, :], model.num_actions, axis=1)
+            forward.append(jnp.transpose(b, (1, 2, 0)))
             backward.append(jax.vmap(lambda m: normalise(m.T))(forward[-1]))
         log_prior = [ln(d) for d in model.D]
         moves = jnp.ravel_multi_index(

@@ -17,6 +17,7 @@ from fep.active_inference.agent import (
     rollout,
 )
 from fep.active_inference.belief import Belief, joint, mean_field, predict, prior
+from fep.active_inference.expected_free_energy import terms_of
 from fep.active_inference.inference import ExactFilter, FixedPoint
 from fep.active_inference.model import Counts, Dependencies, Model
 from fep.active_inference.planning import (
@@ -24,7 +25,6 @@ from fep.active_inference.planning import (
     Factorised,
     JointInformation,
     PerModality,
-    expected_terms,
 )
 
 NOW = jnp.zeros((), jnp.int32)
@@ -110,7 +110,7 @@ def test_the_mean_field_tree_is_exact_for_the_product_of_its_marginals(revealing
     model = random_model(1, revealing)
     start = prior(model, mean_field(model))
     children = predict(model, start)
-    terms = expected_terms(model, children, NOW + 1, JointInformation())
+    terms = terms_of(model, children, NOW + 1, JointInformation())
     marginals = [np.broadcast_to(t, (6, t.shape[-1])) for t in children.tables]
     A = [full(model, "A", g) for g in range(3)]
     for u in range(model.num_actions):
@@ -127,8 +127,8 @@ def test_two_copies_of_a_sensor_tell_less_than_twice_as_much_as_one():
     sensor = np.array([[0.9, 0.1], [0.1, 0.9]])
     model = Model([sensor, sensor], [np.eye(2)])
     belief = prior(model, joint(model))
-    joint_value = expected_terms(model, belief, NOW, JointInformation()).epistemic_value
-    summed = expected_terms(model, belief, NOW, PerModality()).epistemic_value
+    joint_value = terms_of(model, belief, NOW, JointInformation()).epistemic_value
+    summed = terms_of(model, belief, NOW, PerModality()).epistemic_value
     assert float(joint_value) == pytest.approx(0.51437, abs=1e-5)  # H(.41 .41 .09 .09) - 2 H(.9 .1)
     assert float(joint_value) < np.log(2) < float(summed)
     assert float(summed) == pytest.approx(0.7361, abs=1e-4)  # 2 (ln 2 - H(0.9, 0.1))
@@ -200,7 +200,7 @@ class World(eqx.Module):
         states = tuple(
             jax.random.categorical(k, jnp.log(d)) for k, d in zip(keys, self.model.D, strict=True)
         )
-        return (states, NOW), self._see(states, key)
+        return self._see(states, key), (states, NOW)
 
     def step(self, state, action, *, key):
         states, time = state
@@ -211,7 +211,7 @@ class World(eqx.Module):
             moved += (jax.random.categorical(k, jnp.log(b[at])),)
         over = time + 1 >= self.lasts if self.lasts else False
         seen = self._see(moved, key)
-        return (moved, time + 1), seen, seen[0] * 1.0, False, over, {}
+        return seen, (moved, time + 1), seen[0] * 1.0, False, over, {}
 
 
 def tmaze():
@@ -365,8 +365,8 @@ def test_a_joint_table_too_large_is_refused_by_size():
     model = random_model(8)
     with pytest.raises(ValueError, match="ExactFilter: expected at most 11 joint states, got 12"):
         ExactFilter(limit=11).blocks(model)
-    with pytest.raises(ValueError, match="JointInformation: expected at most 20 .*got 24"):
-        JointInformation(limit=20)(model, prior(model, joint(model)))
+    with pytest.raises(ValueError, match="JointInformation: expected at most 20 .*got 288"):
+        terms_of(model, prior(model, joint(model)), NOW, JointInformation(limit=20))
 
 
 def test_an_observation_of_the_wrong_length_is_refused():

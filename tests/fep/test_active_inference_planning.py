@@ -13,7 +13,7 @@ from fep.active_inference.belief import Belief, advance, joint, mean_field, prio
 from fep.active_inference.induction import BackwardInduction, Inductive
 from fep.active_inference.inference import ExactFilter
 from fep.active_inference.model import Model
-from fep.active_inference.planning import Exhaustive, PerModality, Pruned
+from fep.active_inference.planning import Exhaustive, NoInformation, PerModality, Pruned
 from fep.active_inference.sophisticated import (
     BestBackup,
     OutcomeBranches,
@@ -91,13 +91,6 @@ def random_mdp(seed, states=5, actions=3):
 def everywhere(planner, model):
     """The planner's plan from a belief over one factor, for a batch of beliefs."""
     return eqx.filter_jit(jax.vmap(lambda d: planner(model, Belief((d,), ((0,),)), NOW)))
-
-
-class NoInformation(eqx.Module):
-    """Only utility: what is left of expected free energy when preferences are sharp."""
-
-    def __call__(self, model, belief):
-        return jnp.zeros(())
 
 
 def value_iteration(model, rewards, horizon):

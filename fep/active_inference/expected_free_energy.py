@@ -1,0 +1,371 @@
+"""Expected free energy of predicted states, by named terms."""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from fep.active_inference.belief import (
+    ACTION,
+    NODE,
+    OUTCOME,
+    TERM,
+    Belief,
+    predict,
+    steered,
+    transition,
+)
+from fep.active_inference.model import Indices, Model
+from fep.information import dirichlet_gain, entropy, log
+
+PerNode = Float[Array, "*nodes"]  # one for all nodes, or one each
+
+
+class Terms(NamedTuple):
+    r"""What one step, or a whole policy, is expected to bring, in nats.
+
+    The expected free energy is $G$ = risk + ambiguity - novelty
+    = -(utility + epistemic value + novelty).
+
+    Source: Da Costa et al. (2020), J. Math. Psychol. 99, 102447, eqs. 15 to 17, app. D.3.
+    """
+
+    outcome_entropy: PerNode  # H[q(o)]
+    ambiguity: PerNode  # E_q(s) H[p(o | s)]
+    utility: PerNode  # E_q(o) ln p(o | C)
+    novelty: PerNode  # information expected about parameters
+
+    @property
+    def risk(self) -> PerNode:
+        """KL[q(o) | p(o | C)]: how far outcomes will be from the preferred ones."""
+        return -self.outcome_entropy - self.utility
+
+    @property
+    def epistemic_value(self) -> PerNode:
+        """Information expected about states, I(s; o)."""
+        return self.outcome_entropy - self.ambiguity
+
+    @property
+    def value(self) -> PerNode:
+        """Minus the expected free energy, -G."""
+        return self.utility + self.epistemic_value + self.novelty
+
+
+class Outlook(NamedTuple):
+    """What the terms of one step need, with all that no action reaches averaged over once.
+
+    A key names the factors of its array's last axes.
+    """
+
+    linear: (
+        dict  # factors -> ambiguity, utility, and entropy that is linear in the states: (3, ...)
+    )
+    rows: dict  # (factors, those held open) -> distributions of outcomes whose entropies add up
+
+
+class JointInformation(eqx.Module):
+    r"""Entropy of all outcomes of a step together, $H[q(o^1, o^2, \dots)]$.
+
+    With it the epistemic value is the mutual information of states and outcomes, and never above
+    the entropy of the states. Modalities that reveal factors one to one are replaced by those
+    factors, and what is independent is summed apart, both exactly.
+
+    Attributes:
+        limit: most entries that a table of joint outcomes, given states, may have.
+    """
+
+    limit: int = eqx.field(static=True, default=2**20)
+
+    def shown(self, model: Model, belief: Belief) -> Indices:
+        """Sets of factors whose own entropies belong to the sum."""
+        shown = {f for factors in model.reveals for f in factors}
+        if self._pure(shown, belief):
+            return tuple(block for block in belief.blocks if shown.issuperset(block))
+        parts = _parts(model, belief, shown)
+        return tuple(held for group, held in parts if held and not group)
+
+    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
+        """Entropies that are linear in the states, and the tables of the others."""
+        shown = {f for factors in model.reveals for f in factors}
+        linear, rows = {}, {}
+        free = {f for b in belief.blocks if b not in still.blocks for f in b}
+        if self._pure(shown, belief):
+            hidden = [b for b in belief.blocks if shown.isdisjoint(b)]
+            parts = ((group, ()) for group in _components(model, _others(model), hidden))
+            still = still.over(b for b, block in enumerate(still.blocks) if block in hidden)
+        else:
+            parts = ((group, held) for group, held in _parts(model, belief, shown) if group)
+        for group, held in parts:
+            seen = sorted({f for g in group for f in model.dependencies.A[g]} | set(held))
+            pure = self._pure(shown, belief)
+            keep = tuple(f for f in seen if f in free or f in held or (pure and f in shown))
+            table = self._outcomes(model, still, group, keep)
+            if pure and all(f in shown for f in keep):  # given what is shown, nothing is open
+                _add(linear, keep, entropy(jnp.moveaxis(table, 0, -1)))
+            else:
+                key = (keep, tuple(f for f in keep if f in shown))
+                rows[key] = jnp.concatenate([rows[key], table]) if key in rows else table
+        return Outlook(linear, rows)
+
+    def _pure(self, shown, belief):
+        return all(shown.issuperset(b) or shown.isdisjoint(b) for b in belief.blocks)
+
+    def _outcomes(self, model, belief, modalities, keep):
+        """Joint table of outcomes given the factors to keep: (outcomes, kept factors...)."""
+        size = math.prod(model.num_outcomes[g] for g in modalities)
+        whole = size * math.prod(model.num_states[f] for f in keep)
+        if whole > self.limit:
+            raise ValueError(
+                f"JointInformation: expected at most {self.limit} entries, got {whole} of "
+                f"modalities {tuple(modalities)}; use PerModality, or raise `limit`"
+            )
+        terms = [(model.A[g], [OUTCOME + g, *model.dependencies.A[g]]) for g in modalities]
+        terms += [(jnp.ones(model.num_states[f], model.A[0].dtype), [f]) for f in keep]
+        table = belief.mean(*terms, keep=[*(OUTCOME + g for g in modalities), *keep])
+        return table.reshape(size, *table.shape[len(modalities) :])
+
+
+class PerModality(eqx.Module):
+    r"""Sum of the entropies of each modality's outcomes, $\sum_g H[q(o^g)]$.
+
+    An upper bound on the joint entropy: the epistemic value counts what two modalities both tell
+    twice. The convention of SPM's spm_MDP_VB_XX and of pymdp.
+    """
+
+    def shown(self, model: Model, belief: Belief) -> Indices:
+        """Sets of factors whose own entropies belong to the sum."""
+        return tuple(factors for factors in model.reveals if factors)
+
+    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
+        """The outcomes of each modality, one below the other where they hang on the same."""
+        rows = {}
+        free = {f for b in belief.blocks if b not in still.blocks for f in b}
+        for g in _others(model):
+            factors = model.dependencies.A[g]
+            keep = tuple(f for f in sorted(factors) if f in free)
+            table = still.mean((model.A[g], [OUTCOME, *factors]), keep=[OUTCOME, *keep])
+            key = (keep, ())
+            rows[key] = jnp.concatenate([rows[key], table]) if key in rows else table
+        return Outlook({}, rows)
+
+
+class NoInformation(eqx.Module):
+    """Reward alone: outcomes are taken to be as uncertain as the ambiguity, which tells nothing."""
+
+    def shown(self, model: Model, belief: Belief) -> Indices:
+        """Sets of factors whose own entropies belong to the sum: none."""
+        return ()
+
+    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
+        """The ambiguity once more, as an entropy."""
+        linear = {}
+        free = {f for b in belief.blocks if b not in still.blocks for f in b}
+        for a, factors in zip(model.A, model.dependencies.A, strict=True):
+            keep = tuple(f for f in sorted(factors) if f in free)
+            uncertainty = -jnp.sum(a * log(a), axis=0)
+            _add(linear, keep, still.mean((uncertainty, factors), keep=keep))
+        return Outlook(linear, {})
+
+
+Information = JointInformation | PerModality | NoInformation
+
+
+def outlook(
+    model: Model,
+    belief: Belief,
+    still: Belief,
+    time: Int[Array, ""],
+    information: Information,
+) -> Outlook:
+    """Prepare the terms of one step.
+
+    Args:
+        model: what outcomes the states bring, and which are preferred.
+        belief: predicted states; only its blocks matter.
+        still: its blocks that no action reaches.
+        time: of the step, for preferences that change.
+        information: which entropy of outcomes.
+    """
+    found = information.outlook(model, belief, still)
+    free = {f for b in belief.blocks if b not in still.blocks for f in b}
+    sums, learned = {}, None
+    if model.counts.a is not None:
+        learned = [
+            jnp.sum(a * _gain(c), axis=0) for a, c in zip(model.A, model.counts.a, strict=True)
+        ]
+    for g, (a, factors) in enumerate(zip(model.A, model.dependencies.A, strict=True)):
+        uncertainty = -jnp.sum(a * log(a), axis=0)
+        pleasure = jnp.tensordot(preference(model.C[g], time), a, 1)
+        keep = tuple(f for f in sorted(factors) if f in free)
+        news = jnp.zeros_like(uncertainty) if learned is None else learned[g]
+        pair = jnp.stack([uncertainty, pleasure, news])
+        _add(sums, keep, still.mean((pair, [TERM, *factors]), keep=[TERM, *keep]))
+    linear = {}
+    for keep in {**sums, **found.linear}:
+        shape = (1, *(model.num_states[f] for f in keep))
+        pair = sums.get(keep, jnp.zeros((3, *shape[1:]), model.A[0].dtype))
+        certain = found.linear.get(keep, jnp.zeros(shape[1:], model.A[0].dtype))
+        linear[keep] = jnp.concatenate([pair, certain.reshape(shape)])
+    return Outlook(linear, found.rows)
+
+
+def expected_terms(
+    model: Model,
+    belief: Belief,
+    prepared: Outlook,
+    information: Information,
+) -> Terms:
+    """Terms of the expected free energy of one step whose states `belief` predicts.
+
+    Args:
+        model: what outcomes the states bring.
+        belief: predicted states, with or without nodes.
+        prepared: `outlook` of the step.
+        information: which entropy of outcomes.
+    """
+    means = [
+        belief.mean((table, [TERM, *keep]), keep=[TERM]) for keep, table in prepared.linear.items()
+    ]
+    ambiguity, utility, novelty, found = (sum(t[..., i] for t in means) for i in range(4))
+    for (keep, held), table in prepared.rows.items():
+        outcomes = belief.mean((table, [OUTCOME, *keep]), keep=[OUTCOME, *held])
+        nodes = outcomes.shape[: outcomes.ndim - 1 - len(held)]
+        found = found + entropy(outcomes.reshape(*nodes, -1))
+    for factors in information.shown(model, belief):
+        table = belief.mean(keep=factors)
+        found = found + entropy(table.reshape(*table.shape[: table.ndim - len(factors)], -1))
+    return Terms(found, ambiguity, utility, novelty)
+
+
+def exploration(model: Model, belief: Belief) -> PerNode:
+    r"""Novelty of B: information expected about the transitions that each action makes.
+
+    $\sum_f \sum_{s, s'} q(s) B_f(s' \mid s, u) KL(Dir(b + e_{s'}) \| Dir(b))$, one for each child
+    of each node, as `predict` orders them; nothing if B is known.
+    """
+    if model.counts.b is None:
+        return jnp.zeros((), model.B[0].dtype)
+    parents = max(
+        (t.shape[0] for b, t in enumerate(belief.tables) if NODE in belief.axes(b)), default=1
+    )
+    total = jnp.zeros((parents, model.num_actions), model.B[0].dtype)
+    gains = model.replace(
+        B=tuple(b * _gain(c) for b, c in zip(model.B, model.counts.b, strict=True))
+    )
+    for f in range(len(model.B)):
+        table, axes = transition(gains, f)
+        keep = [ACTION] if ACTION in axes else []
+        news = belief.mean((jnp.sum(table, axis=-1), axes[:-1]), keep=keep)
+        total = total + news.reshape(
+            -1 if news.ndim > len(keep) else 1, news.shape[-1] if keep else 1
+        )
+    return total.reshape(-1)
+
+
+def first_state_novelty(model: Model, belief: Belief) -> Float[Array, ""]:
+    r"""Novelty of D: $\sum_f \sum_s q(s_0) KL(Dir(d + e_s) \| Dir(d))$, alike for all policies."""
+    gains = (_gain(d) for d in model.counts.d or ())
+    return sum((q @ g for q, g in zip(belief.marginals(), gains, strict=False)), jnp.zeros(()))
+
+
+def terms_of(
+    model: Model,
+    belief: Belief,
+    time: Int[Array, ""],
+    information: Information,
+) -> Terms:
+    """Terms of one step, prepared and found at once."""
+    still = belief.over(b for b, nodes in enumerate(steered(model, belief.blocks)) if not nodes)
+    return expected_terms(
+        model, belief, outlook(model, belief, still, time, information), information
+    )
+
+
+def preference(C: Float[Array, "..."], time: Int[Array, ""]) -> Float[Array, " outcomes"]:
+    """The ln p(o | C) at a time, normalised; the last row of C holds ever after."""
+    row = C if C.ndim == 1 else C[jnp.minimum(time, C.shape[0] - 1)]
+    return jax.nn.log_softmax(row)
+
+
+def steps_ahead(
+    model: Model,
+    belief: Belief,
+    time: Int[Array, ""],
+    information: Information,
+) -> tuple[Terms, Belief]:
+    """Terms of every action from every node, B's novelty included, and the beliefs they lead to.
+
+    Args:
+        model: of the world.
+        belief: where to act from.
+        time: of the step that is predicted.
+        information: which entropy of outcomes.
+    """
+    news, ahead = exploration(model, belief), predict(model, belief)
+    terms = terms_of(model, ahead, time, information)
+    return terms._replace(novelty=terms.novelty + news), ahead
+
+
+def outlooks(
+    model: Model,
+    levels: list[Belief],
+    time: Int[Array, ""],
+    information: Information,
+) -> list[Outlook]:
+    """The outlook of every level of a tree, prepared together.
+
+    Args:
+        model: of the world.
+        levels: beliefs one, two, ... steps from now.
+        time: now.
+        information: which entropy of outcomes.
+    """
+    flags = steered(model, levels[0].blocks)
+    still = [level.over(b for b, nodes in enumerate(flags) if not nodes) for level in levels]
+    tables = jax.tree.map(lambda *x: jnp.stack(x), *still)
+    times = time + 1 + jnp.arange(len(levels))
+    whole = jax.vmap(lambda s, t: outlook(model, levels[0], s, t, information))(tables, times)
+    return [jax.tree.map(lambda x, d=d: x[d], whole) for d in range(len(levels))]
+
+
+def _gain(counts):
+    """`dirichlet_gain` of columns, axis 0."""
+    return jnp.moveaxis(dirichlet_gain(jnp.moveaxis(counts, 0, -1)), -1, 0)
+
+
+def _add(sums, key, table):
+    sums[key] = sums[key] + table if key in sums else table
+
+
+def _others(model):
+    """Modalities that do not reveal states one to one."""
+    return [g for g, factors in enumerate(model.reveals) if not factors]
+
+
+def _components(model, modalities, blocks):
+    """Modalities that share one of `blocks`, together; the others alone."""
+    groups = []
+    for g in modalities:
+        mine = {b for b in blocks if set(b) & set(model.dependencies.A[g])}
+        linked = [group for group in groups if group[1] & mine]
+        groups = [group for group in groups if not group[1] & mine]
+        groups.append(
+            ([m for group in linked for m in group[0]] + [g], mine.union(*(x[1] for x in linked)))
+        )
+    return [sorted(group) for group, _ in groups]
+
+
+def _parts(model, belief, shown):
+    """Independent parts: modalities that share blocks, and the shown factors in those blocks."""
+    touched = set()
+    for group in _components(model, _others(model), belief.blocks):
+        seen = {f for g in group for f in model.dependencies.A[g]}
+        mine = {f for b in belief.blocks if set(b) & seen for f in b}
+        touched |= mine
+        yield group, tuple(sorted(mine & shown))
+    for block in belief.blocks:
+        if not set(block) & touched and set(block) & shown:
+            yield [], tuple(f for f in block if f in shown)
