@@ -21,8 +21,12 @@ from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
 from fep.predictive_coding.network import multilayer
 from hw.emulate import LoihiCores
 from hw.graph import Edge, Graph, Node
+from snn.attention import LinearAttention
 from snn.coding import HalvingCode
+from snn.conversion import RateNetwork, SpikingNetwork, convert
+from snn.decoder import Block, Decoder, RMSNorm
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
+from snn.projections import Linear
 from snn.spiking_agent import SpikingAgent
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_beliefs_firing import (
@@ -129,6 +133,8 @@ def integrate_and_fire(neuron):
     eighths = lambda key, *shape: jax.random.randint(key, shape, -9, 17) / 8
     start = lambda key: neuron.init((5,))._replace(v=eighths(key, 5))
     return Case(type(neuron), start, neuron.step, eighths(jax.random.key(5), 6, 5))
+
+
 def discrete_agent():
     likelihood = np.array([[0.8, 0.3], [0.2, 0.7]])
     transitions = np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1
@@ -141,6 +147,31 @@ def living(machine):
     keys = jax.random.split(jax.random.key(5), 6)
     step = lambda state, given: machine.step(state, given[0], key=given[1])
     return Case(type(machine), lambda key: machine.init(), step, (outcomes, keys))
+
+
+def decoder():
+    key = jax.random.key(6)
+    linear = lambda m, n: Linear(jax.random.normal(key, (m, n)) / n**0.5)
+    norm = RMSNorm(jnp.ones(8), 1e-6)
+    block = Block(norm, linear(16, 8), linear(8, 8), norm, linear(24, 8), linear(8, 12), 4, 2, 10.0)
+    machine = Decoder(jax.random.normal(key, (5, 8)), (block,), norm, 8)
+    start = lambda key: machine.step(machine.init(), jax.random.randint(key, (), 0, 5))[0]
+    return Case(Decoder, start, machine.step, jax.random.randint(key, (6,), 0, 5))
+
+
+def linear_attention():
+    machine = LinearAttention()
+    start = lambda key: machine.step(machine.init(2, 4), jax.random.normal(key, (3, 2, 4)))[0]
+    qkv = jax.random.normal(jax.random.key(7), (6, 3, 2, 4))
+    return Case(LinearAttention, start, machine.step, qkv)
+
+
+def converted_network():
+    mlp = eqx.nn.MLP(4, 3, 6, 1, key=jax.random.key(8))
+    machine = convert(RateNetwork.of(mlp), (jnp.array(0.5),))
+    inputs = jax.random.uniform(jax.random.key(9), (6, 4))
+    start = lambda key: machine.step(machine.init(inputs[0]), jax.random.uniform(key, (4,)))[0]
+    return Case(SpikingNetwork, start, machine.step, inputs)
 
 
 CASES = {
@@ -163,6 +194,9 @@ CASES = {
     "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
     "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
     "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
+    "converted network": converted_network(),
+    "linear attention": linear_attention(),
+    "decoder": decoder(),
     "emulated Loihi cores": loihi_cores(),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
