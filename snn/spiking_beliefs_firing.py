@@ -13,44 +13,51 @@ class Membranes(NamedTuple):
 
     v: Float[Array, "states neurons"]  # in spikes: what one spike takes away is 1
     thresholds: Float[Array, "states neurons"]  # in spikes; infinite where a neuron is dead
+    inhibition: Float[Array, "states neurons"]  # what a spike takes from its population, if coupled
 
 
 class Alike(eqx.Module):
     """Neurons with one threshold, and phases evenly staggered in each population."""
 
     def draw(self, states: int, neurons: int) -> Membranes:
-        """Potentials (k + 1/2) / N, thresholds 1."""
+        """Potentials (k + 1/2) / N, thresholds and inhibition 1."""
         phases = (jnp.arange(neurons, dtype=float) + 0.5) / neurons
-        return Membranes(jnp.tile(phases, (states, 1)), jnp.ones((states, neurons)))
+        ones = jnp.ones((states, neurons))
+        return Membranes(jnp.tile(phases, (states, 1)), ones, ones)
 
 
 class Varied(eqx.Module):
-    """Neurons with random phases, mismatched thresholds, and some of them dead.
+    """Neurons with random phases, mismatched thresholds and synapses, and some of them dead.
 
     Attributes:
         key: of what differs.
         mismatch: standard deviation of a threshold over its mean; cut off at three of them.
         dead: share of each population that never fires.
+        synapses: the same as mismatch, of the inhibition that a spike sends, if it sends any.
     """
 
     key: PRNGKeyArray
     mismatch: float = 0.0
     dead: float = 0.0
+    synapses: float = 0.0
 
     def __check_init__(self):
-        if not 0 <= self.mismatch < 1 / 3:
-            raise ValueError(f"mismatch must lie in [0, 1/3), got {self.mismatch}")
+        for name in ("mismatch", "synapses"):
+            if not 0 <= getattr(self, name) < 1 / 3:
+                raise ValueError(f"{name} must lie in [0, 1/3), got {getattr(self, name)}")
         if not 0 <= self.dead < 1:
             raise ValueError(f"dead must be a share in [0, 1), got {self.dead}")
 
     def draw(self, states: int, neurons: int) -> Membranes:
-        """Potentials uniform in [0, 1), thresholds around 1."""
-        phase, threshold, death = jax.random.split(self.key, 3)
+        """Potentials uniform in [0, 1), thresholds and inhibition around 1."""
+        phase, threshold, death, synapse = jax.random.split(self.key, 4)
         shape = states, neurons
-        thresholds = 1 + self.mismatch * jax.random.truncated_normal(threshold, -3.0, 3.0, shape)
+        around = lambda key, spread: 1 + spread * jax.random.truncated_normal(key, -3.0, 3.0, shape)
+        thresholds = around(threshold, self.mismatch)
         order = jnp.argsort(jax.random.uniform(death, shape), axis=1)
         thresholds = jnp.where(order < round(self.dead * neurons), jnp.inf, thresholds)
-        return Membranes(jax.random.uniform(phase, shape), thresholds)
+        phases = jax.random.uniform(phase, shape)
+        return Membranes(phases, thresholds, around(synapse, self.synapses))
 
 
 class Firing(eqx.Module):
@@ -90,7 +97,7 @@ class IntegrateAndFire(Firing):
         """Integrate, fire, subtract the threshold."""
         v = state.v + drive[:, None]
         fired = v >= state.thresholds
-        return Membranes(jnp.where(fired, v - state.thresholds, v), state.thresholds), _float(fired)
+        return state._replace(v=jnp.where(fired, v - state.thresholds, v)), _float(fired)
 
 
 class Coupled(Firing):
@@ -110,7 +117,9 @@ class Coupled(Firing):
 
     whatever the number of neurons, their thresholds, and how many are dead, as long as no more
     than k spikes a time step are asked. The term $\mu$ makes neurons take turns. The factor of n
-    is common to all populations, so the share of each in all spikes is off by O(1 / spikes).
+    is common to all populations, so the share of each in all spikes is off by O(1 / spikes). Where
+    spikes differ in the inhibition they send, populations differ in gain by about
+    `synapses` / sqrt(N), and no coupling can tell: what is counted must be what inhibits.
 
     Attributes:
         members: who they are.
@@ -153,10 +162,60 @@ class Coupled(Firing):
         v = state.v + neurons * drive[:, None]
         most = min(self.most or neurons, neurons)
         excess, order = jax.lax.top_k(v - state.thresholds, most)  # of equals, the first in line
-        fires = _float(excess >= jnp.arange(most)[None])
+        weights = jnp.take_along_axis(state.inhibition, order, axis=1)
+        before = jnp.cumsum(weights, axis=1) - weights
+        fires = _float(excess >= before)
         spikes = jnp.put_along_axis(jnp.zeros_like(v), order, fires, 1, inplace=False)
-        v = v - jnp.sum(spikes, axis=1, keepdims=True) - self.self_inhibition * spikes
-        return Membranes(v, state.thresholds), spikes
+        v = v - jnp.sum(fires * weights, axis=1, keepdims=True) - self.self_inhibition * spikes
+        return state._replace(v=v), spikes
+
+
+class LateState(NamedTuple):
+    """Neurons whose inhibition is on its way."""
+
+    members: Membranes
+    residual: Float[Array, " states"]  # drive of a population minus its spikes, a time step ago
+
+
+class LateCoupled(Firing):
+    r"""Neurons that hear of their population's residual a time step late.
+
+    Each integrates its own drive and a share of the residual $r = D - n$, as a current:
+    $\Delta v_k = d + \kappa r / N$, and fires as alone. What is fired within a time step cannot be
+    coordinated: the residual wanders by about $\sqrt{N d / 2 \kappa}$ spikes. So the error falls as
+    $1 / \sqrt{N}$ again, though less of it by about $\sqrt{\text{step} / \text{window}}$.
+
+    Attributes:
+        members: who they are.
+        gain: kappa, share of the residual that is made good in a time step.
+    """
+
+    members: Alike | Varied = Alike()
+    gain: float = 0.5
+
+    def __check_init__(self):
+        if not 0 < self.gain < 2:
+            raise ValueError(f"gain must lie in (0, 2), or the residual grows; got {self.gain}")
+
+    @property
+    def shares_residual(self) -> bool:
+        """They do, late."""
+        return True
+
+    def init(self, states: int, neurons: int) -> LateState:
+        """Potentials and thresholds as the members have them; nothing owed."""
+        members = self.members.draw(states, neurons)
+        return LateState(members, jnp.zeros_like(members.v[:, 0]))
+
+    def step(
+        self, state: LateState, drive: Float[Array, " states"]
+    ) -> tuple[LateState, Float[Array, "states neurons"]]:
+        """Integrate drive and residual, fire alone, and tell the others."""
+        neurons = state.members.v.shape[1]
+        asked = drive + self.gain * state.residual / neurons
+        members, spikes = IntegrateAndFire(self.members).step(state.members, asked)
+        residual = state.residual + neurons * drive - jnp.sum(spikes, axis=1)
+        return LateState(members, residual), spikes
 
 
 class Chance(NamedTuple):

@@ -30,14 +30,19 @@ from hw.graph import Edge, Graph, Node
 from hw.interpret import Interpreter, Semantics
 from hw.operators import LIF, Affine, Input
 from hw.program import Program
+from snn.attention import LinearAttention
 from snn.coding import HalvingCode
+from snn.conversion import RateNetwork, SpikingNetwork, convert
+from snn.decoder import Block, Decoder, RMSNorm
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
+from snn.projections import Linear
 from snn.spiking_agent import SpikingAgent
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_beliefs_firing import (
     Coupled,
     IntegrateAndFire,
     Jittered,
+    LateCoupled,
     Poisson,
     Rates,
     Varied,
@@ -184,6 +189,29 @@ def interpreter():
     machine = Interpreter(Program(nodes, (("in", "w"), ("w", "lif"))), Semantics(1e-3))
     inputs = {"in": jax.random.normal(jax.random.key(7), (6, 4))}
     return Case(Interpreter, lambda key: machine.init(), machine.step, inputs)
+def decoder():
+    key = jax.random.key(6)
+    linear = lambda m, n: Linear(jax.random.normal(key, (m, n)) / n**0.5)
+    norm = RMSNorm(jnp.ones(8), 1e-6)
+    block = Block(norm, linear(16, 8), linear(8, 8), norm, linear(24, 8), linear(8, 12), 4, 2, 10.0)
+    machine = Decoder(jax.random.normal(key, (5, 8)), (block,), norm, 8)
+    start = lambda key: machine.step(machine.init(), jax.random.randint(key, (), 0, 5))[0]
+    return Case(Decoder, start, machine.step, jax.random.randint(key, (6,), 0, 5))
+
+
+def linear_attention():
+    machine = LinearAttention()
+    start = lambda key: machine.step(machine.init(2, 4), jax.random.normal(key, (3, 2, 4)))[0]
+    qkv = jax.random.normal(jax.random.key(7), (6, 3, 2, 4))
+    return Case(LinearAttention, start, machine.step, qkv)
+
+
+def converted_network():
+    mlp = eqx.nn.MLP(4, 3, 6, 1, key=jax.random.key(8))
+    machine = convert(RateNetwork.of(mlp), (jnp.array(0.5),))
+    inputs = jax.random.uniform(jax.random.key(9), (6, 4))
+    start = lambda key: machine.step(machine.init(inputs[0]), jax.random.uniform(key, (4,)))[0]
+    return Case(SpikingNetwork, start, machine.step, inputs)
 
 
 CASES = {
@@ -201,12 +229,16 @@ CASES = {
     "spiking Kalman filter": spiking_kalman(),
     "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),
     "coupled": firing(lambda key: Coupled(Varied(key, 0.1))),
+    "coupled late": firing(lambda key: LateCoupled(Varied(key, 0.1))),
     "Poisson": firing(Poisson),
     "rates": firing(lambda key: Rates()),
     "jittered": firing(lambda key: Jittered(Poisson(key), 1.0, key)),
     "signed integrate-and-fire": integrate_and_fire(SignedIF(1.0)),
     "rectified integrate-and-fire": integrate_and_fire(RectifiedIF(1.0, 0.5)),
     "retracting integrate-and-fire": integrate_and_fire(RetractingIF(1.0, 0.5)),
+    "converted network": converted_network(),
+    "linear attention": linear_attention(),
+    "decoder": decoder(),
     "emulated Loihi cores": loihi_cores(),
     "emulated cores of any chip": cores(),
     "Loihi compartment": chip(LoihiCuba(512, 256, v_mantissa=7, bias=3), 9),

@@ -20,6 +20,7 @@ OWNERS = {
     "sklearn": {"experiments/data.py"},
     "safetensors": {"snn/pretrained.py"},
     "tokenizers": {"snn/pretrained.py"},
+    "glassllm": {"snn/pretrained.py"},
     "gymnasium": {"experiments/environments/gymnasium_adapter.py"},
 }
 

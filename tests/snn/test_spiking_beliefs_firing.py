@@ -11,6 +11,7 @@ from snn.spiking_beliefs_firing import (
     Coupled,
     IntegrateAndFire,
     Jittered,
+    LateCoupled,
     Poisson,
     Rates,
     Varied,
@@ -41,7 +42,7 @@ def test_staggered_counts_are_off_by_less_than_one_spike():
 @pytest.mark.parametrize("mu", [0.1, 0.5])
 def test_coupled_counts_are_off_by_no_more_than_the_bound(members, mu):
     """In every window, whatever the number, mismatch and death of neurons."""
-    _, thresholds = members.draw(STATES, NEURONS)
+    _, thresholds, _ = members.draw(STATES, NEURONS)
     alive = np.isfinite(np.asarray(thresholds))
     k = alive.sum(axis=1)
     start = np.asarray(members.draw(STATES, NEURONS).v - thresholds)
@@ -81,6 +82,29 @@ def test_uncoordinated_counts_wander_beyond_the_coupled_bound():
     """The control: the same neurons without inhibition miss the bound, so it says something."""
     trains = np.asarray(fire(IntegrateAndFire(RANDOM))[1])
     assert np.ptp(miscount(trains), axis=0).max() > 1 + 1.6 + 0.1
+
+
+def test_unlike_inhibitory_synapses_set_the_gain_of_a_population():
+    """What is counted is D over the mean inhibition of a spike: no coupling can make it good."""
+    members = Varied(jax.random.key(4), synapses=0.3)
+    weights = np.asarray(members.draw(STATES, NEURONS).inhibition)
+    trains = np.asarray(fire(Coupled(members))[1])
+    asked = NEURONS * np.asarray(DRIVE).sum(axis=0)
+    sent = (trains * weights[None]).sum(axis=(0, 2))
+    # potentials stay within 1 + S + mu/k of where they were, with S < 1 and a spike of up to 1.9
+    assert np.abs(sent + 0.1 * trains.sum(axis=(0, 2)) / NEURONS - asked).max() < 3.9
+    assert np.abs(trains.sum(axis=(0, 2)) - asked).max() > 3.9  # counts themselves drift away
+
+
+def test_late_inhibition_keeps_the_residual_but_not_within_a_spike():
+    """Mismatched neurons alone drift by their gain; told of it late, the drift is made good."""
+    alone, late = (
+        np.abs(miscount(np.asarray(fire(kind(RANDOM))[1])))
+        for kind in (IntegrateAndFire, LateCoupled)
+    )
+    assert late[-100:].max() < 0.5 * alone[-100:].max()
+    # sqrt(N d / 2 kappa) = 2.1 spikes at the largest drive, .21 a neuron and step; four of these
+    assert late.max() < 4 * 2.1 + 1
 
 
 def test_poisson_counts_have_the_variance_of_chance():
@@ -123,6 +147,8 @@ def test_jitter_moves_spikes_and_loses_none():
         (lambda: Varied(jax.random.key(0), dead=1.0), "dead"),
         (lambda: Coupled(self_inhibition=0.0), "self_inhibition"),
         (lambda: Coupled(most=0), "most"),
+        (lambda: LateCoupled(gain=2.0), "gain"),
+        (lambda: Varied(jax.random.key(0), synapses=0.4), "synapses"),
         (lambda: Jittered(Poisson(jax.random.key(0)), 0.0, jax.random.key(0)), "steps"),
     ],
 )
