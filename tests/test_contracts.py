@@ -189,6 +189,8 @@ def interpreter():
     machine = Interpreter(Program(nodes, (("in", "w"), ("w", "lif"))), Semantics(1e-3))
     inputs = {"in": jax.random.normal(jax.random.key(7), (6, 4))}
     return Case(Interpreter, lambda key: machine.init(), machine.step, inputs)
+
+
 def decoder():
     key = jax.random.key(6)
     linear = lambda m, n: Linear(jax.random.normal(key, (m, n)) / n**0.5)
