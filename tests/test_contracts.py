@@ -21,6 +21,7 @@ from fep.predictive_coding.learning import (
     backprop,
 )
 from fep.predictive_coding.network import multilayer
+from fep.predictive_coding.temporal import KalmanFilter, Linear, TemporalPC, temporal_network
 from snn.coding import HalvingCode
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_pc import SpikingPC, TracePlasticity
@@ -53,6 +54,19 @@ def incremental():
     return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
 
 
+def temporal():
+    network = temporal_network(Linear(0.9 * jnp.eye(3)), Linear(jnp.eye(3)[:2]))
+    machine = TemporalPC(network, GradientFlow(0.1, 3), 3)
+    start = lambda key: machine.init()._replace(estimate=jax.random.normal(key, (3,)))
+    return Case(TemporalPC, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
+
+
+def kalman():
+    machine = KalmanFilter(0.9 * jnp.eye(3), jnp.eye(3)[:2], jnp.eye(3), jnp.eye(2))
+    start = lambda key: machine.init()._replace(mean=jax.random.normal(key, (3,)))
+    return Case(KalmanFilter, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
+
+
 def spiking_pc():
     network = multilayer((5, 7, 3), jnp.tanh, key=jax.random.key(2))
     machine = SpikingPC(network, HalvingCode(1.0, 5), rate=0.2, steps=4)
@@ -75,6 +89,8 @@ CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
+    "temporal predictive coding": temporal(),
+    "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),

@@ -14,6 +14,7 @@ OWNERS = {
     "matplotlib": {"experiments/figures.py"},
     "nir": {"hw/nir_io.py"},
     "h5py": {"hw/nir_io.py"},
+    "diffrax": {"fep/predictive_coding/ode.py"},
     "sklearn": {"experiments/data.py"},
 }
 
