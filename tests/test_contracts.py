@@ -31,6 +31,7 @@ from hw.interpret import Interpreter, Semantics
 from hw.operators import LIF, Affine, Input
 from hw.program import Program
 from snn.attention import LinearAttention
+from fep.predictive_coding.temporal import KalmanFilter, Linear, TemporalPC, temporal_network
 from snn.coding import HalvingCode
 from snn.conversion import RateNetwork, SpikingNetwork, convert
 from snn.decoder import Block, Decoder, RMSNorm
@@ -79,6 +80,19 @@ def incremental():
     machine = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-2), steps=3)
     start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
     return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
+
+
+def temporal():
+    network = temporal_network(Linear(0.9 * jnp.eye(3)), Linear(jnp.eye(3)[:2]))
+    machine = TemporalPC(network, GradientFlow(0.1, 3), 3)
+    start = lambda key: machine.init()._replace(estimate=jax.random.normal(key, (3,)))
+    return Case(TemporalPC, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
+
+
+def kalman():
+    machine = KalmanFilter(0.9 * jnp.eye(3), jnp.eye(3)[:2], jnp.eye(3), jnp.eye(2))
+    start = lambda key: machine.init()._replace(mean=jax.random.normal(key, (3,)))
+    return Case(KalmanFilter, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
 
 
 def spiking_pc():
@@ -222,6 +236,8 @@ CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
+    "temporal predictive coding": temporal(),
+    "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
     "spiking belief": spiking_belief(),
