@@ -216,7 +216,7 @@ def figure(result: Result):
     ax.axvline(result.accuracy[0], color=BLACK, ls="--", linewidth=0.6)
     names = []
     for how, joules in zip(FORMATS, result.joules, strict=True):
-        price = f"{joules * 1e9:.2g} nJ" if np.isfinite(joules) else "no price"
+        price = f"{joules * 1e9:.2g} nJ" if np.isfinite(joules) else "no MAC price"
         names.append(f"{_name(how)} ({price})")
     ax.set_yticks(place, names)
     ax.set(xlabel="test accuracy", xlim=(0, 1))

@@ -10,7 +10,7 @@ from hw.cost import Bill, Refusal, price, totals
 from hw.events import Activity, Counter, activity, tally
 from hw.graph import Graph
 from hw.mapping import Infeasible, Placement, Violation, index_order, tiles, usage
-from hw.platforms import Constant, Mesh, Platform, Tick, gaps
+from hw.platforms import EVIDENCE, Constant, Mesh, Platform, Tick, gaps
 from hw.program import Program
 
 # kinds whose counts depend on where the neurons are
@@ -179,3 +179,53 @@ def account_dense(program: Program, platforms: Sequence[Platform]) -> tuple[Entr
         )
         for platform in platforms
     )
+
+
+class Ratio(NamedTuple):
+    """Energy on one platform over that on another, with all that a reader must know of it."""
+
+    workload: str
+    platform: str
+    baseline: str
+    batch: int  # samples that share a pass on either side
+    ratio: float
+    low: float | None  # from the ends of both bands; None where one is open
+    high: float | None
+    boundaries: tuple[str, str]
+    evidence: str  # the weakest of any figure in either sum
+    hypothetical: bool  # the graph does not fit one of them
+
+
+def compare(
+    entries: Sequence[Entry], baseline: Entry, *, workload: str, batch: int
+) -> tuple[Ratio, ...]:
+    """Ratios of energy to a baseline; entries that price nothing are left out.
+
+    Raises:
+        ValueError: if the baseline prices nothing.
+    """
+    base = baseline.bill
+    if not base.items or not base.joules:
+        raise ValueError(f"{base.platform} prices nothing of {workload}, and can be no baseline")
+    ratios = ()
+    for entry in entries:
+        bill = entry.bill
+        if not bill.items:
+            continue
+        over = lambda top, bottom: None if top is None or not bottom else top / bottom
+        grades = [EVIDENCE.index(i.constant.evidence) for i in (*bill.items, *base.items)]
+        ratios += (
+            Ratio(
+                workload,
+                bill.platform,
+                base.platform,
+                batch,
+                bill.joules / base.joules,
+                over(bill.low, base.high),
+                over(bill.high, base.low),
+                (bill.boundary, base.boundary),
+                EVIDENCE[max(grades)],
+                bool(entry.violations or baseline.violations),
+            ),
+        )
+    return ratios

@@ -26,8 +26,9 @@ from hw.datasheets import LOIHI1_SANAFE
 from hw.emulate import LoihiCores
 from hw.events import Activity, Counter, tally
 from hw.graph import Edge, Graph, Node
-from hw.mapping import Placement, tiles
+from hw.mapping import Placement, tiles, violations
 from hw.operators import Conv2d
+from hw.placement import by_traffic, message_energy
 from hw.unroll import linear
 
 VARIABLE = "FEPSTACK_SANAFE_DVS"
@@ -81,7 +82,9 @@ def bench() -> list[Timing]:
         note = f"set ${VARIABLE} to dvs_challenge.npz of SANA-FE's package"
         timings.append(Timing("event_ledger, DVS gestures", "CPU s", None, None, "", None, 0, note))
     else:
-        timings.append(_timing("DVS gestures", dvs_network(Path(path)), DVS))
+        network = dvs_network(Path(path))
+        timings.append(_timing("DVS gestures", network, DVS))
+        timings.append(_placement(network))
     timings.append(_memory())
     return timings
 
@@ -171,6 +174,17 @@ def _timing(name: str, network: Network, stored: Stored) -> Timing:
         f"event_ledger, {name}", "CPU s", ours, stored.cpu_s, "sanafe 2.2.9 (stored)",
         ours / stored.cpu_s, RUNS, note,
     )  # fmt: skip
+
+
+def _placement(network: Network) -> Timing:
+    """Joules of messages where we put the neurons, beside the index order of SANA-FE's tutorial."""
+    graph, rates = network.graph, run(network).spikes.sum(axis=0).astype(float)
+    ours = by_traffic(graph, CHIP, rates=rates)
+    joules, theirs = (message_energy(graph, p, CHIP, rates) for p in (ours, network.placement))
+    broken = sorted({v.limit for v in violations(graph, network.placement, CHIP)})
+    note = f"index order breaks {', '.join(broken)}; ours keeps all limits, on {ours.cores} cores"
+    name = "event_ledger, DVS gestures: messages by traffic and in index order"
+    return Timing(name, "J", joules, theirs, "index order", joules / theirs, 1, note)
 
 
 def _check_same_work(name: str, bill: Bill, seconds: float, stored: Stored) -> None:

@@ -10,7 +10,7 @@ from hw.graph import Edge, Graph, Node
 from hw.lower import lower, lower_raster
 from hw.operators import Affine, Input
 from hw.program import Program
-from hw.report import account, account_dense, as_json, by_layer
+from hw.report import account, account_dense, as_json, by_layer, compare
 from snn.network import Circuit, Population, all_to_all, one_to_one
 
 
@@ -129,3 +129,21 @@ def test_a_program_is_priced_by_its_products_on_dense_machines():
     assert [r.term for r in pole.bill.refusals] == ["mac", "static"]
     assert pole.envelope["efficiency"].value == 571  # told beside the bill, and in no sum
     assert as_json([pole])[0]["envelope"]["efficiency"]["unit"] == "frame/J"
+
+
+def test_a_ratio_carries_its_workload_batch_boundaries_bands_and_weakest_evidence(workload):
+    graph, lowered, _ = workload
+    loihi, fitted, north, none = account(graph, lowered, [LOIHI1, LOIHI1_SANAFE, TRUENORTH, LOIHI3])
+    ratios = compare([loihi, north, none], fitted, workload="three samples", batch=1)
+    assert [r.platform for r in ratios] == [LOIHI1.name, TRUENORTH.name]
+    for ratio, entry in zip(ratios, (loihi, north), strict=True):
+        assert ratio.ratio == pytest.approx(entry.bill.joules / fitted.bill.joules)
+        assert ratio.boundaries == (entry.bill.boundary, LOIHI1_SANAFE.boundary)
+        assert ratio.evidence == "derived"  # Frady's static power is a quotient
+        assert (ratio.workload, ratio.batch) == ("three samples", 1)
+    assert ratios[0].high is None  # a minimum without a published maximum
+    assert not ratios[0].hypothetical
+    assert ratios[1].low == pytest.approx(north.bill.low / fitted.bill.high)
+    assert ratios[1].hypothetical
+    with pytest.raises(ValueError, match="Loihi 3 prices nothing of three samples"):
+        compare([loihi], none, workload="three samples", batch=1)

@@ -10,12 +10,14 @@ from experiments import (
     number_formats,
     von_neumann_share,
 )
+from experiments.benchmarks import event_ledger
 from experiments.papers import (
     akopyan_2015_truenorth_power,
     blouw_2019_keyword_spotting,
     frady_2020_nearest_neighbours,
     frenkel_2019_odin,
 )
+from experiments.store import Refusal
 
 PAPERS = (
     akopyan_2015_truenorth_power,
@@ -121,3 +123,27 @@ def test_wide_formats_keep_the_accuracy_and_narrow_ones_lose_it():
     assert chips == {"CMOS 45 nm (fp32 MAC)", "H100 SXM5", "CMOS 45 nm (int8 MAC)"}
     assert result.joules[0] == pytest.approx((64 * 64 + 64 * 10) * 4.6e-12)
     assert number_formats.summary(config, result)
+
+
+def test_the_ledger_is_timed_only_where_its_counts_are_those_of_sanafe():
+    network, stored = event_ledger.random_network(256), event_ledger.STORED[256]
+    timing = event_ledger._timing("256 neurons", network, stored)
+    assert timing.ratio == timing.ours / stored.cpu_s
+    for other in (stored._replace(spikes=1), stored._replace(joules=1.0)):
+        with pytest.raises(Refusal, match="256 neurons: "):
+            event_ledger._timing("256 neurons", network, other)
+
+
+def test_the_gesture_network_is_read_layer_by_layer(tmp_path):
+    rng, channels = np.random.default_rng(0), (1, 2, 2, 2, 1)
+    pairs = zip(channels, channels[1:], strict=False)
+    kernels = {f"conv{i}": rng.normal(size=(3, 3, a, b)) for i, (a, b) in enumerate(pairs, 1)}
+    given = {"dense1": rng.normal(size=(81, 11)), "inputs": np.ones(1024), "thresholds": range(6)}
+    np.savez(tmp_path / "dvs.npz", **kernels, **given)
+    network = event_ledger.dvs_network(tmp_path / "dvs.npz")
+    sizes = [node.size for node in network.graph.nodes]
+    assert sizes == [1024, 2 * 15**2, 2 * 13**2, 2 * 11**2, 81, 11]
+    assert network.placement.cores == sum(event_ledger.DVS_CORES)
+    np.testing.assert_array_equal(network.v_threshold, np.repeat(np.arange(6.0), sizes))
+    synapses = 2 * 15**2 * 9 + 2 * 13**2 * 18 + 2 * 11**2 * 18 + 81 * 18 + 81 * 11
+    assert network.graph.synapses.pre.size == synapses

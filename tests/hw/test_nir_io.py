@@ -2,6 +2,8 @@
 
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ nir = pytest.importorskip("nir", reason="the interop extra")
 import hw.operators as op  # noqa: E402
 from hw.dense import MatMul  # noqa: E402
 from hw.hdf5 import ReadError, read_tree  # noqa: E402
+from hw.interpret import Interpreter, Semantics  # noqa: E402
 from hw.nir_io import read, write  # noqa: E402
 from hw.program import Program  # noqa: E402
 
@@ -110,6 +113,36 @@ def test_a_convolution_along_one_axis_survives(tmp_path):
     write(tmp_path / "b.nir", found)
     assert tree_of(read(tmp_path / "b.nir").program) == tree_of(found)
     assert nir.read(tmp_path / "b.nir").nodes["conv"].stride == 2
+
+
+def test_a_recurrent_graph_spikes_as_its_equations_by_hand(folder, x64):
+    """As in the Braille graph of the NIR paper: affine, current-based neurons with feedback."""
+    rng, n, steps, dt = np.random.default_rng(5), 6, 80, 1e-4
+    weight, bias = rng.normal(size=(n, 4)), rng.normal(size=n) / 4 + 0.5
+    back = rng.normal(size=(n, n))
+    shape = np.ones(n)
+    cuba = nir.CubaLIF(2e-4 * shape, 3e-4 * shape, 2 * shape, 0.1 * shape, shape, 0 * shape, shape)
+    nodes = {
+        "input": nir.Input({"input": np.array([4])}),
+        "fc": nir.Affine(weight, bias),
+        "lif": cuba,
+        "rec": nir.Affine(back, 0 * bias),
+        "output": nir.Output({"output": np.array([n])}),
+    }
+    edges = [("input", "fc"), ("fc", "lif"), ("lif", "rec"), ("rec", "lif"), ("lif", "output")]
+    nir.write(folder / "recurrent.nir", nir.NIRGraph(nodes, edges))
+    machine = Interpreter(read(folder / "recurrent.nir").program, Semantics(dt))
+    x = (rng.random((steps, 4)) < 0.4).astype(float)
+    run = lambda x: jax.lax.scan(machine.step, machine.init(), {"input": x})[1]
+    found = np.asarray(jax.jit(run)(jnp.asarray(x))["output"])
+    i, v, z = np.zeros(n), np.full(n, 0.1), np.zeros(n)
+    for t in range(steps):
+        i = i + dt / 2e-4 * (weight @ x[t] + bias + back @ z - i)
+        v = v + dt / 3e-4 * (0.1 + 2 * i - v)
+        z = (v > 1).astype(float)
+        v[z > 0] = 0
+        np.testing.assert_array_equal(found[t], z)
+    assert found.sum() > 20
 
 
 def test_what_nir_does_not_have_is_not_written(tmp_path):
