@@ -125,6 +125,31 @@ def fan_in(rows: Store) -> FanIn:
     return FanIn(jnp.asarray(by_target), jnp.asarray(heard), rows.sources)
 
 
+def shape_of(delivery: Delivery) -> tuple[int, int]:
+    """Sources and targets of a store."""
+    if isinstance(delivery, Dense):
+        return delivery.matrix.shape
+    if isinstance(delivery, FanIn):
+        return delivery.count, delivery.sources.shape[0]
+    return delivery.rows.sources, delivery.rows.size
+
+
+def edges_of(delivery: Delivery) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sources, flat targets and weights of every synapse of a store."""
+    if isinstance(delivery, Dense):
+        matrix = np.asarray(delivery.matrix)
+        pre, post = np.indices(matrix.shape)
+        return pre.ravel(), post.ravel(), matrix.ravel()
+    if isinstance(delivery, FanIn):
+        sources = np.asarray(delivery.sources)
+        post, slot = np.nonzero(sources < delivery.count)
+        return sources[post, slot], post, np.asarray(delivery.weights)[post, slot]
+    targets = np.asarray(delivery.rows.targets)
+    pre, slot = np.nonzero(targets < delivery.rows.size)
+    weights = np.broadcast_to(np.asarray(delivery.rows.weights), targets.shape)
+    return pre, targets[pre, slot], weights[pre, slot]
+
+
 @dataclass(frozen=True)
 class Costs:
     """What delivery costs, ns, on one core of an AVX-512 processor.

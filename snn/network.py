@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped, UInt32
 
 from snn.connectivity import RowsInTime
-from snn.delivery import Delivery, Dense, FanIn
+from snn.delivery import Delivery, edges_of, shape_of
 from snn.events import Words, pack
 from snn.parameters import Parameter
 from snn.stochastic_neurons import EscapeLIF, PoissonCounts, PoissonSource
@@ -307,7 +307,7 @@ class Network(eqx.Module):
                 if name not in self.groups:
                     raise ValueError(f"{label}: {role} must be one of {sorted(self.groups)}")
             target = self.groups[p.target]
-            found = _shape(p.delivery)
+            found = shape_of(p.delivery)
             wanted = self.groups[p.source].size, target.size * len(target.receptors)
             if found != wanted:
                 raise ValueError(
@@ -379,34 +379,9 @@ class Network(eqx.Module):
         )
         projections = ()
         for p in self.pathways:
-            pre, flat, weights = _edges(p.delivery)
+            pre, flat, weights = edges_of(p.delivery)
             size = self.groups[p.target].size
             pairs, at = np.unique(pre.astype(np.int64) * size + flat % size, return_inverse=True)
             total = np.bincount(at, weights, len(pairs)).astype(np.asarray(weights).dtype)
             projections += (Projection(p.source, p.target, pairs // size, pairs % size, total),)
         return Circuit(populations, projections)
-
-
-def _shape(delivery: Delivery) -> tuple[int, int]:
-    """Sources and targets of a store."""
-    if isinstance(delivery, Dense):
-        return delivery.matrix.shape
-    if isinstance(delivery, FanIn):
-        return delivery.count, delivery.sources.shape[0]
-    return delivery.rows.sources, delivery.rows.size
-
-
-def _edges(delivery: Delivery) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sources, flat targets and weights of every synapse of a store."""
-    if isinstance(delivery, Dense):
-        matrix = np.asarray(delivery.matrix)
-        pre, post = np.indices(matrix.shape)
-        return pre.ravel(), post.ravel(), matrix.ravel()
-    if isinstance(delivery, FanIn):
-        sources = np.asarray(delivery.sources)
-        post, slot = np.nonzero(sources < delivery.count)
-        return sources[post, slot], post, np.asarray(delivery.weights)[post, slot]
-    targets = np.asarray(delivery.rows.targets)
-    pre, slot = np.nonzero(targets < delivery.rows.size)
-    weights = np.broadcast_to(np.asarray(delivery.rows.weights), targets.shape)
-    return pre, targets[pre, slot], weights[pre, slot]

@@ -195,7 +195,7 @@ class Izhikevich(Neuron):
 
     def init(self, n: int) -> IzhikevichState:
         """V = -65 and u = b v, as in the paper's program."""
-        v = jnp.full(n, -65.0)
+        v = jnp.full(n, -65.0, float)
         return IzhikevichState(v, self.b * v)
 
     def step(
@@ -252,7 +252,7 @@ class HodgkinHuxley(Neuron):
 
     def init(self, n: int) -> HodgkinHuxleyState:
         """At rest, -65 mV, with the gates settled there."""
-        v = jnp.full(n, -65e-3)
+        v = jnp.full(n, -65e-3, float)
         m, h, gate_n = (alpha / (alpha + beta) for alpha, beta in rates(v))
         return HodgkinHuxleyState(v, m, h, gate_n, jnp.zeros(n))
 

@@ -38,6 +38,14 @@ from snn.decoder import Block, Decoder, RMSNorm
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
 from snn.projections import Linear
 from snn.spiking_agent import SpikingAgent
+from snn import neurons, nonlinear_neurons, synapses
+from snn.coding import HalvingCode
+from snn.connectivity import all_to_all, rows
+from snn.delivery import EventLoop
+from snn.events import pack
+from snn.loihi import LoihiCuba
+from snn.network import Clock, Group, Network, Pathway, PoissonGroup, SpikeInput
+from snn.plasticity import BCM
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_beliefs_firing import (
     Coupled,
@@ -53,6 +61,8 @@ from snn.spiking_beliefs_learning import LearningBelief
 from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
+from snn.stochastic_neurons import EscapeLIF, PoissonSource, Refractory
+from snn.training import SpikingNetwork, dense_layer
 
 
 class Case(NamedTuple):
@@ -233,6 +243,60 @@ def converted_network():
 CASES = {
     "agent": living(discrete_agent()),
     "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
+def timed(machine, inputs):
+    """What is stepped by dt under inputs of shape (6, 4)."""
+    step = lambda state, value: machine.step(state, value, dt=1e-3)
+    return Case(type(machine), lambda key: machine.init(4), step, inputs)
+
+
+def spiking_cases():
+    """Neurons, synapses, and networks of them."""
+    kx, ks = jax.random.split(jax.random.key(4))
+    x, spikes = 2 * jax.random.normal(kx, (6, 4)), (jax.random.uniform(ks, (6, 4)) < 0.5) * 1.0
+    lif = neurons.LIF(20e-3)
+    machines = [
+        *(lif, neurons.LI(20e-3), neurons.CubaLIF(20e-3), neurons.ALIF(20e-3)),
+        *(neurons.ResonateAndFire(), neurons.SigmaDelta(0.1), Refractory(lif, 2e-3)),
+        *(nonlinear_neurons.QIF(20e-3), nonlinear_neurons.Izhikevich()),
+        *(synapses.Delta(20e-3), synapses.Exponential(5e-3), synapses.Alpha(5e-3)),
+        synapses.DoubleExponential(2e-3, 5e-3),
+        synapses.Conductance(synapses.Alpha(5e-3), 0.0),
+        synapses.NMDA(synapses.Alpha(5e-3), 0.0),
+        synapses.ShortTermPlasticity(0.5, 0.1, 0.2),
+    ]
+    yield from (timed(machine, x) for machine in machines)
+    yield timed(neurons.ConductanceLIF(20e-3), neurons.Drive(x, jnp.abs(x)))
+    for machine in (nonlinear_neurons.EIF(), nonlinear_neurons.AdEx()):
+        yield timed(machine, x * 1e-9)
+    yield timed(nonlinear_neurons.HodgkinHuxley(), x * 1e-2)
+    escape, bcm = EscapeLIF(20e-3), BCM(0.1, 1.0)
+    key = jax.random.key(5)
+    step = lambda s, value: escape.step(s, value, dt=1e-3, key=key)
+    yield Case(EscapeLIF, lambda _: escape.init(4), step, x)
+    loihi = LoihiCuba(400, 200, 10)
+    yield Case(LoihiCuba, lambda _: loihi.init(4), loihi.step, (x * 20).astype(jnp.int32))
+    rate = lambda s, value: bcm.step(s, value, dt=1e-3)
+    yield Case(BCM, lambda key: bcm.init(jax.random.uniform(key, (4, 2))), rate, x)
+    clock = Clock(1e-3, jnp.int32(0), key)
+    group = Group(lif, 4, (synapses.Exponential(5e-3),))
+    for source in (group, SpikeInput(4), PoissonGroup(4, PoissonSource(100.0))):
+        step = lambda s, value, source=source: source.step(s, value[None], value, clock)
+        yield Case(type(source), lambda _, source=source: source.init(), step, spikes)
+    edges = all_to_all(4, 4)
+    store = rows(edges, 0.3, 1 + edges.post % 3)
+    pathway = Pathway("a", "a", EventLoop(store))
+    step = lambda s, value: pathway.step(s, pack(value), jnp.zeros(4), jnp.int32(1))[:2]
+    yield Case(Pathway, lambda _: pathway.init(), step, spikes)
+    network = Network({"a": group}, (pathway,), 1e-3)
+    step = lambda s, value: network.step(s, {"a": value}, key=key)
+    yield Case(Network, lambda _: network.init(), step, x)
+    layers = dense_layer(4, lif, 5, 8.0, key=kx), dense_layer(5, neurons.LI(20e-3), 2, 1.0, key=ks)
+    deep = SpikingNetwork(layers, 1e-3)
+    yield Case(SpikingNetwork, lambda _: deep.init(), deep.step, spikes)
+
+
+CASES = {
+    **{case.owner.__name__: case for case in spiking_cases()},
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
@@ -303,7 +367,7 @@ def test_a_run_traces_its_step_once_and_may_be_cut_anywhere(case):
 @cases
 def test_a_population_under_vmap_is_each_member_alone(case):
     keys = jax.random.split(jax.random.key(1), 3)
-    states = jax.vmap(case.init)(keys)
+    states = jax.vmap(lambda key: case.init(key))(keys)
     many = eqx.filter_jit(lambda s: jax.vmap(lambda s: run(case, s, case.inputs))(s))(states)
     alone = eqx.filter_jit(run)(case, case.init(keys[1]), case.inputs)
     close(jax.tree.map(lambda a: a[1], many), alone)

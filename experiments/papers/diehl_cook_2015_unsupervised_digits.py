@@ -23,7 +23,7 @@ from experiments import data
 from experiments.claims import Check, Row
 from experiments.figures import BLUE, panels
 from snn.events import indices, pack, running_count
-from snn.plasticity import Additive, PairSTDP, nearest
+from snn.plasticity import Additive, PairSTDP, nearest, scale_synapses
 
 PAPER = "Diehl & Cook (2015)"
 DT = 1e-3
@@ -122,8 +122,7 @@ def show(weights: Weights, pixels: Int[Array, "steps most"], *, learning: bool):
     """
     n = weights.theta.shape[0]
     if learning:
-        total = jnp.sum(weights.synapses, axis=0)
-        weights = weights._replace(synapses=weights.synapses * (NORM / total))
+        weights = weights._replace(synapses=scale_synapses(weights.synapses, NORM))
     zero, none = jnp.zeros(n), jnp.zeros(n, jnp.int32)
     start = Membranes(
         zero + REST_E, zero + REST_I, none, none, zero, zero, jnp.zeros(PIXELS), zero, weights
@@ -192,13 +191,18 @@ def chunks(config: Config) -> int:
     return config.images // PER_CHUNK
 
 
-def init(config: Config) -> Progress:
-    """Random weights, and nothing seen."""
+def init_weights(config: Config) -> Weights:
+    """Random synapses, thresholds at rest."""
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     synapses = 0.3 * jax.random.uniform(key, (PIXELS, config.neurons))
+    return Weights(synapses, jnp.zeros(config.neurons))
+
+
+def init(config: Config) -> Progress:
+    """Nothing seen."""
     counts = jnp.zeros((config.images, config.neurons), jnp.int16)
     labels = jnp.asarray(_order(config)[1])
-    return Progress(Weights(synapses, jnp.zeros(config.neurons)), counts, labels)
+    return Progress(init_weights(config), counts, labels)
 
 
 def step(config: Config, state: Progress, chunk: int) -> tuple[Progress, dict[str, float]]:

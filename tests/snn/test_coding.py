@@ -5,7 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snn.coding import HalvingCode
+from snn.coding import (
+    HalvingCode,
+    PopulationCode,
+    burst_code,
+    delta_code,
+    delta_decode,
+    first_spike,
+    latency_code,
+    latency_decode,
+    phase_code,
+    phase_decode,
+    poisson_code,
+    rank_order_code,
+    rate_decode,
+)
 
 
 @pytest.mark.parametrize("largest, halvings", [(1.0, 1), (1.0, 6), (0.3, 9)])
@@ -34,3 +48,58 @@ def test_what_is_already_known_costs_no_spike():
 def test_a_bad_setting_is_refused_by_name(settings, culprit):
     with pytest.raises(ValueError, match=culprit):
         HalvingCode(*settings)
+
+
+VALUES = jax.random.uniform(jax.random.key(7), (200,))
+
+
+def test_rates_come_back_in_the_mean():
+    trains = poisson_code(VALUES, 2000, key=jax.random.key(0))
+    error = np.abs(np.asarray(rate_decode(trains) - VALUES))
+    assert error.max() < 5 * 0.5 / 2000**0.5
+
+
+@pytest.mark.parametrize("steps", [2, 50])
+def test_a_latency_tells_its_value_to_half_a_step_by_one_spike(steps):
+    trains = latency_code(VALUES, steps)
+    assert (np.asarray(trains.sum(axis=0)) == 1).all()
+    gap = jnp.abs(latency_decode(trains) - VALUES)
+    assert float(gap.max()) <= 0.5 / (steps - 1) + 1e-6
+    assert int(first_spike(jnp.zeros((steps, 1)))[0]) == steps
+
+
+def test_rank_order_keeps_the_order_alone():
+    trains = rank_order_code(VALUES)
+    np.testing.assert_array_equal(jnp.argsort(first_spike(trains)), jnp.argsort(-VALUES))
+    np.testing.assert_array_equal(trains, rank_order_code(VALUES**3))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 12])
+def test_phases_are_binary_digits(bits):
+    gap = VALUES - phase_decode(phase_code(VALUES, bits))
+    assert 0 <= float(gap.min())
+    assert float(gap.max()) < 2.0**-bits
+    np.testing.assert_array_equal(phase_code(jnp.array([0.625]), 4)[:, 0], [1, 0, 1, 0])
+
+
+def test_a_burst_has_as_many_spikes_as_its_value_says():
+    trains = burst_code(VALUES, 5, 20)
+    np.testing.assert_array_equal(trains.sum(axis=0), jnp.ceil(5 * VALUES))
+    assert float(burst_code(jnp.zeros(1), 5, 20).sum()) == 0
+
+
+def test_changes_are_followed_within_the_threshold():
+    time = jnp.linspace(0, 6, 400)[:, None]
+    signal = jnp.concatenate([jnp.sin(time), jnp.zeros_like(time)], axis=1)
+    trains = delta_code(signal, 0.05)
+    assert float(jnp.abs(delta_decode(trains, 0.05) - signal).max()) <= 0.05 + 1e-6
+    assert set(np.unique(trains)) == {-1.0, 0.0, 1.0}
+    assert float(jnp.abs(trains[:, 1]).sum()) == 0
+
+
+def test_a_population_vector_finds_the_value():
+    code = PopulationCode(jnp.linspace(-2, 3, 26), 0.3)
+    for value in (0.0, 0.33, 1.0):
+        assert float(code.decode(code.encode(jnp.array(value)))) == pytest.approx(value, abs=1e-3)
+    with pytest.raises(ValueError, match="width"):
+        PopulationCode(jnp.zeros(2), 0.0)
