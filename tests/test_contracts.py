@@ -14,8 +14,10 @@ import optax
 import pytest
 
 from fep.active_inference.agent import Agent
+from fep.active_inference.hierarchy import DeepAgent
 from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive
+from fep.active_inference.trial import TrialAgent
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import (
     IncrementalLearner,
@@ -240,6 +242,26 @@ def converted_network():
     return Case(SpikingNetwork, start, machine.step, inputs)
 
 
+def deep_agent():
+    noisy = np.array([[0.8, 0.3], [0.2, 0.7]])
+    level = Agent(Model([noisy], [np.stack([np.eye(2), 1 - np.eye(2)], axis=2)]), Exhaustive(1))
+    machine = DeepAgent(level, level, length=2)
+    outcomes = (jax.random.randint(jax.random.key(6), (6,), 0, 2),)
+    keys = jax.random.split(jax.random.key(7), 6)
+    step = lambda state, given: machine.step(state, given[0], key=given[1])
+    return Case(DeepAgent, lambda key: machine.init(), step, (outcomes, keys))
+
+
+def trial_agent():
+    noisy = np.array([[0.8, 0.3], [0.2, 0.7]])
+    model = Model([noisy], [np.stack([np.eye(2), 1 - np.eye(2)], axis=2) * 0.8 + 0.1])
+    machine = TrialAgent(model, jnp.arange(10).reshape(2, 5, 1) % 2, jnp.ones(2))
+    outcomes = (jax.random.randint(jax.random.key(8), (6,), 0, 2),)
+    keys = jax.random.split(jax.random.key(9), 6)
+    step = lambda state, given: machine.step(state, given[0], key=given[1])
+    return Case(TrialAgent, lambda key: machine.init(), step, (outcomes, keys))
+
+
 CASES = {
     "agent": living(discrete_agent()),
     "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
@@ -297,6 +319,9 @@ def spiking_cases():
 
 CASES = {
     **{case.owner.__name__: case for case in spiking_cases()},
+    "agent": agent(),
+    "deep agent": deep_agent(),
+    "trial agent": trial_agent(),
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),

@@ -1,9 +1,9 @@
 """Agents that plan in discrete worlds, beside pymdp: throughput, compilation, memory.
 
-The same model, world and objective on both sides: exhaustive or sophisticated planning on the mean
-field, information summed over modalities, the best action taken. One of the peer's agents is
-followed through its life, and our policy posterior must be its own at every step, or no time is
-reported.
+The same model, world and objective on both sides: exhaustive planning on the mean field, or
+sophisticated planning; information summed over modalities, the best action taken. One of the peer's
+agents is followed through its life, and our policy posterior must be its own at every step, or no
+time is reported. In sophisticated planning the peer is compared without pruning, and timed with it.
 """
 
 import json
@@ -25,14 +25,20 @@ from experiments.claims import Timing
 from experiments.environments.grids import cue_chaining, generalised_t_maze, grid_world
 from experiments.environments.world import World
 from experiments.store import Refusal
-from fep.active_inference.agent import Agent, AgentState, BestAction, rollout
+from fep.active_inference.agent import Agent, BestAction, rollout
 from fep.active_inference.belief import advance
+from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive, Factorised, PerModality
+from fep.active_inference.sophisticated import (
+    OutcomeBranches,
+    SoftBackup,
+    Sophisticated,
+    possible_outcomes,
+)
 
 PEER, SCRIPT = "pymdp", "pymdp_rollout.py"
 PAIRS = 7
 TURN_S = 0.3  # CPU seconds of a turn of ours, about; long against the clock's grain
-GAMMA = 16.0
 # float32 on both sides: an expected free energy of some 10 nats errs by 1e-6 of itself, times gamma
 AGREEMENT = 2e-3
 
@@ -42,6 +48,7 @@ class Case(NamedTuple):
 
     name: str
     world: Callable[[], World]
+    planner: Callable[[Model, int], Any]
     horizon: int
     batch: int
     steps: int
@@ -57,10 +64,25 @@ def grid() -> World:
     return World(grid_world((7, 7)).pomdp, rewards={})
 
 
+def exhaustive(_: Model, horizon: int) -> Factorised:
+    """All sequences of actions, on the mean field."""
+    return Factorised(Exhaustive(horizon, PerModality()))
+
+
+def sophisticated(model: Model, horizon: int) -> Sophisticated:
+    """All outcomes and what would then be believed; each choice made with precision one."""
+    branches = OutcomeBranches(possible_outcomes(model))
+    return Sophisticated(horizon, branches, SoftBackup(1.0), PerModality())
+
+
+GAMMA = {exhaustive: 16.0, sophisticated: 1.0}  # precision of policies; the peer's search has 1
+BATCHES = 1, 64, 1024
 CASES = (
-    *(Case(f"t_maze_depth_{h}_batch_{b}", t_maze, h, b, 20) for h in (2, 3) for b in (1, 64, 1024)),
-    *(Case(f"grid_depth_4_batch_{b}", grid, 4, b, 10) for b in (1, 64)),
-    *(Case(f"cue_chaining_depth_4_batch_{b}", cue_chaining, 4, b, 10) for b in (1, 64)),
+    *(Case(f"t_maze_depth_2_batch_{b}", t_maze, exhaustive, 2, b, 20) for b in BATCHES),
+    *(Case(f"t_maze_depth_3_batch_{b}", t_maze, exhaustive, 3, b, 20) for b in BATCHES),
+    *(Case(f"grid_depth_4_batch_{b}", grid, exhaustive, 4, b, 10) for b in BATCHES[:2]),
+    *(Case(f"cue_chaining_depth_4_batch_{b}", cue_chaining, exhaustive, 4, b, 10) for b in (1, 64)),
+    Case("sophisticated_t_maze_batch_64", t_maze, sophisticated, 2, 64, 20),
 )
 
 
@@ -82,12 +104,9 @@ class Ours(NamedTuple):
 def prepare(case: Case) -> Ours:
     """Build, trace and compile; nothing that JAX has kept from other cases helps."""
     world = case.world()
-    agent = Agent(
-        world.pomdp.model(),
-        Factorised(Exhaustive(case.horizon, PerModality())),
-        selection=BestAction(),
-        gamma=GAMMA,
-    )
+    model = world.pomdp.model()
+    planner = case.planner(model, case.horizon)
+    agent = Agent(model, planner, selection=BestAction(), gamma=GAMMA[case.planner])
     arrays, rest = eqx.partition((agent, world), eqx.is_array)
 
     def live(arrays, key):
@@ -180,8 +199,8 @@ def task(case: Case) -> dict[str, np.ndarray]:
     told = {
         **{name: len(getattr(pomdp, name)) for name in "ABCD"},
         **{n: [list(d) for d in getattr(pomdp, n)] for n in ("A_dependencies", "B_dependencies")},
-        **{"horizon": case.horizon, "batch": case.batch, "steps": case.steps, "gamma": GAMMA},
-        **{"tree": 0, "branching": 0},
+        **{"horizon": case.horizon, "batch": case.batch, "steps": case.steps},
+        **{"gamma": GAMMA[case.planner], "searched": case.planner is sophisticated},
     }
     arrays = {
         f"{name}{i}": array.astype(np.float32)
@@ -196,9 +215,9 @@ def check_same_work(case: Case, agent: Agent, theirs: dict[str, np.ndarray]) -> 
 
     @jax.jit
     def follow(state, observation, action):
-        _, decision = agent.step(state, tuple(observation), key=jax.random.key(0))
+        after, decision = agent.step(state, tuple(observation), key=jax.random.key(0))
         prior = advance(agent.model, decision.belief, action)
-        return AgentState(prior, state.time + 1), decision.policies
+        return after._replace(prior=prior), decision.policies
 
     sizes = agent.model.num_controls
     state = agent.init()

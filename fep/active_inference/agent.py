@@ -34,6 +34,15 @@ class Decision(NamedTuple):
     free_energy: Float[Array, ""]  # nats, of the observation
 
 
+class Thought(NamedTuple):
+    """What an agent has come to before it chooses."""
+
+    model: Model  # as learned so far
+    belief: Belief  # over the present states
+    free_energy: Float[Array, ""]  # nats, of the observation
+    policies: Float[Array, " policies"]  # q(pi), first action slowest
+
+
 class SampleAction(eqx.Module):
     r"""$P(u) \propto (\sum_{\pi: \pi_1 = u} q(\pi))^\alpha$ over joint actions.
 
@@ -178,19 +187,34 @@ class Agent(eqx.Module):
                 likelihoods.
             key: of the choice of action.
         """
+        thought = self.think(state, observation)
+        action = self.selection(thought.model, thought.policies, key=key)
+        after = self.act(state, observation, thought, action)
+        options = jnp.asarray(self.model.options())[action]
+        return after, Decision(options, thought.policies, thought.belief, thought.free_energy)
+
+    def think(self, state: AgentState, observation: Observation) -> Thought:
+        """Perceive and plan: all of a step that comes before the choice."""
         model = self.model.with_counts(state.counts) if self.learning else self.model
         belief, free_energy = self.inference(model, state.prior, observation)
-        policies = self._plan(model, belief, state)
-        action = self.selection(model, policies, key=key)
-        after = AgentState(
+        return Thought(model, belief, free_energy, self._plan(model, belief, state))
+
+    def act(
+        self,
+        state: AgentState,
+        observation: Observation,
+        thought: Thought,
+        action: Int[Array, ""],
+    ) -> AgentState:
+        """All of a step that follows from a joint action, whoever chose it."""
+        model, belief, _, policies = thought
+        return AgentState(
             advance(model, belief, action),
             state.time + 1,
             self._learn(model, state, observation, belief, policies),
             (belief, action.astype(jnp.int32)) if self.learning else None,
             _follow(model, policies, action) if self.every > 1 else None,
         )
-        options = jnp.asarray(model.options())[action]
-        return after, Decision(options, policies, belief, free_energy)
 
     def policies(
         self, belief: Belief, time: Int[Array, ""], model: Model | None = None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -40,27 +39,16 @@ def action_log_likelihood(
     index = jnp.ravel_multi_index(
         tuple(jnp.moveaxis(actions, -1, 0)), agent.model.num_controls, mode="clip"
     )
-    led = eqx.tree_at(lambda a: a.selection, agent, _Led(agent.selection))
 
     def step(state, given):
         observation, action, new = given
-        state = jax.tree.map(lambda a, b: jnp.where(new, a, b), led.reset(state), state)
-        state, decision = led.step(state, observation, key=action)
-        model = agent.model.with_counts(state.counts) if agent.learning else agent.model
-        found = agent.selection.log_probabilities(model, decision.policies)
-        return state, found[action]
+        state = jax.tree.map(lambda a, b: jnp.where(new, a, b), agent.reset(state), state)
+        thought = agent.think(state, observation)
+        found = agent.selection.log_probabilities(thought.model, thought.policies)
+        return agent.act(state, observation, thought, action), found[action]
 
     _, found = jax.lax.scan(step, agent.init(), (observations, index, fresh))
     return jnp.sum(found)
-
-
-class _Led(eqx.Module):
-    """Does what it is told: the key is the action."""
-
-    selection: Callable
-
-    def __call__(self, model, policies, *, key):
-        return key
 
 
 class Fit(NamedTuple):

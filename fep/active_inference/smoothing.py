@@ -167,12 +167,20 @@ class MarginalMessages(eqx.Module):
     Attributes:
         time_constant: $\tau_c$, updates.
         sweeps: turns through all times.
+        deaf: times at the end that hear nothing of what comes after them; 2 is the convention of
+            a window whose last time is a prediction that must not speak back.
 
     Source: Parr et al. (2019), Sci. Rep. 9, 13889.
     """
 
     time_constant: float | Float[Array, ""] = 4.0
     sweeps: int = eqx.field(static=True, default=16)
+    deaf: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        for name in ("sweeps", "deaf"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def __call__(
         self,
@@ -202,7 +210,7 @@ class MarginalMessages(eqx.Module):
         def point(t, carry):
             q, energy = carry
             here = [x[t] for x in q]
-            first, last = t == 0, t == times - 1
+            first, last = t == 0, t >= times - self.deaf
             for f in range(len(q)):
                 told = jnp.where(t < known, floor(_others(seen[t], here, f)), 0)
                 own = floor(here[f])

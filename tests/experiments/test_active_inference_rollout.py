@@ -12,7 +12,7 @@ from experiments.benchmarks import active_inference_rollout as bench
 from experiments.benchmarks import pairing
 from experiments.store import Refusal
 
-CASE = bench.Case("t_maze", bench.t_maze, 1, 2, 3)
+CASE = bench.Case("t_maze", bench.t_maze, bench.exhaustive, 1, 2, 3)
 STAND_IN = """
 import json, sys
 given, held = sys.argv[1:]

@@ -1,5 +1,8 @@
 """On the frozen lake, active inference loses one episode a change; the others are as described."""
 
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from experiments.environments.grids import frozen_lake
 from experiments.papers.sajid_2021_frozen_lake import (
     EAST,
+    PUBLISHED,
     SOUTH,
     Config,
     _scores,
@@ -30,6 +34,14 @@ def inferred():
     contexts, config = switches(8, (4, 8)), Config(agents=4, width=4)
     minds = agent(LAKE), without_preferences(agent(LAKE))
     return np.stack([_scores(config, infer, mind, LAKE, contexts, KEY) for mind in minds])
+
+
+def test_what_ours_is_held_against_is_the_published_table():
+    golden = Path(__file__).parents[1] / "golden" / "aif" / "sajid2021_frozenlake.json"
+    table = json.loads(golden.read_text())["average_score_and_95ci"]
+    names = "AIF", "AIF_null_model", "Q_eps0.1", "Q_eps1_decaying", "BayesRL"
+    for ours, theirs in (("stationary", "stationary"), ("switching", "nonstationary")):
+        assert PUBLISHED[ours] == tuple(tuple(table[theirs][name]) for name in names)
 
 
 def test_a_change_costs_one_episode(inferred):

@@ -21,7 +21,7 @@ arrays = lambda name: [jnp.asarray(work[f"{name}{i}"]) for i in range(task[name]
 A, B, C, D = map(arrays, "ABCD")
 wired = {name: task[name] for name in ("A_dependencies", "B_dependencies")}
 world = PymdpEnv(A=A, B=B, D=D, **wired)
-searched = task["tree"] > 0
+searched = task["searched"]
 agent = Agent(
     A=A,
     B=B,
@@ -35,16 +35,22 @@ agent = Agent(
     action_selection="deterministic",
     sampling_mode="marginal",
 )
-search = None
-if searched:
-    search = si_policy_search(
-        horizon=task["horizon"], max_nodes=task["tree"], max_branching=task["branching"]
+search = whole = None
+if searched:  # with its pruning, to be timed; without, to be compared
+    search = si_policy_search(horizon=task["horizon"], max_nodes=256, max_branching=16)
+    whole = si_policy_search(
+        horizon=task["horizon"],
+        max_nodes=1024,
+        max_branching=32,
+        policy_prune_threshold=0.0,
+        observation_prune_threshold=0.0,
+        entropy_stop_threshold=-1.0,
     )
 held_still, moving = eqx.partition(agent, eqx.is_array)
 
 
-def live(arrays, key):
-    """A rollout of all agents; steps + 1 decisions each."""
+def live(arrays, key, search=search):
+    """A rollout of all agents, which takes one decision more than it is asked for."""
     mind = eqx.combine(arrays, moving)
     _, info = rollout(mind, world, task["steps"] - 1, key, policy_search=search)
     return {name: info[name] for name in ("action", "qs", "qpi", "observation")}
@@ -58,7 +64,9 @@ jax.monitoring.register_event_duration_secs_listener(
 began = time.process_time()
 compiled = jax.jit(live).lower(held_still, key).compile()
 compile_s = time.process_time() - began
-lived = jax.block_until_ready(compiled(held_still, key))
+lived = compiled(held_still, key)
+if searched:
+    lived = jax.jit(lambda arrays, key: live(arrays, key, whole))(held_still, key)
 again = None
 if task["batch"] == 1 and not searched:  # as its manual calls it, a second time
     jax.block_until_ready(rollout(agent, world, task["steps"] - 1, key)[1]["action"])
