@@ -14,7 +14,7 @@ def joules(load=LOAD):
     return {account.name: account.joules for account in accounts(load)}
 
 
-def test_operations_alone_are_spikingbrain_s_account():  # arXiv:2509.05276, sec. 5
+def test_operations_alone_are_spikingbrain_s_account():  # arXiv:2509.05276
     table = joules()
     spikes = table["spikes, operations alone"]
     assert spikes == pytest.approx(0.034 * PICO, rel=0.01)
