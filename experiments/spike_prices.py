@@ -137,6 +137,9 @@ def break_even(load: Load) -> dict[str, float]:
 def on_chips(load: Load) -> list[dict[str, Any]]:
     """Joules a token on each platform that prices synaptic events or products, as plain data.
 
+    Where `break_even` is zero, neuron updates and static power alone cost more than the dense work;
+    what messages and synapses would break even at is told beside it, as "events alone".
+
     Each spike sends a message to each core that holds synapses of its layer, and weights fill as
     few cores as their memory allows; hops depend on a placement and are left out. Time is the
     clock's period, or else a barrier each step and events shared evenly by the cores. All these are
@@ -166,7 +169,9 @@ def _on_chip(load: Load, platform: Platform) -> dict[str, Any]:
     rivals = {account.name: account.joules for account in accounts(load)}
     rivals = {name: rivals[name] for name in ("dense INT8", "dense FP16")}
     rivals |= {gpu.name: _dense(load, gpu)["joules"] for gpu in GPUS}
-    even = {n: max(0.0, j - fixed) / (moving * load.weights) for n, j in rivals.items()}
+    spikes = lambda joules: max(0.0, joules) / (moving * load.weights)
+    even = {name: spikes(joules - fixed) for name, joules in rivals.items()}
+    even |= {f"{name}, events alone": spikes(joules) for name, joules in rivals.items()}
     size = f"{cores} cores on {chips} chips or more" if platform.mesh else "size not published"
     return _entry(bill, [size, *limits], seconds, even)
 

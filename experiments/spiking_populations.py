@@ -252,11 +252,17 @@ def _close_up(key: Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def summary(_: Config, result: Result) -> list[Row]:
-    """Slopes, the limit, and the bound."""
+    """Slopes, the limit, what coordination saves, and the bound."""
     span = f"N = {result.sizes[0]} to {min(FITTED, result.sizes[-1])}"
     rows = [Row("rate limit, total variation", result.limit, "", "to exact filter, mean")]
     for code, value in zip(CODES, slopes(result), strict=True):
         rows.append(Row(f"slope in N: {code}", float(value), "", span))
+    alone, coupled = (CODES.index(f"{code}, mismatched") for code in ("alone", "coupled"))
+    column = np.searchsorted(result.sizes, FITTED, side="right") - 1
+    size, distance = int(result.sizes[column]), result.distance[:, column]
+    as_many = size * float(distance[alone] / distance[coupled]) ** 2
+    told = f"as {size} coupled ones; extrapolated by the root of their number"
+    rows.append(Row("neurons a state that err as little alone, mismatched", as_many, "", told))
     least = float(result.slack.min())
     rows.append(Row("least slack of the contraction bound", least, "", "nats; all runs and steps"))
     return rows

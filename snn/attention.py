@@ -88,7 +88,7 @@ class LinearAttention(eqx.Module):
     Attributes:
         feature: f, never negative.
 
-    Source: Katharopoulos et al. (2020), Transformers are RNNs, ICML, eqs. 5 and 18 to 20.
+    Source: Katharopoulos et al. (2020), Transformers are RNNs, ICML.
     """
 
     feature: Callable = eqx.field(static=True, default=lambda x: jax.nn.elu(x) + 1)

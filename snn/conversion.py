@@ -26,7 +26,7 @@ class ClipFloorShift(eqx.Module):
         threshold: lambda, trained with the weights.
         levels: L.
 
-    Source: Bu et al. (2022), Optimal ANN-SNN conversion, ICLR, eqs. 13 and 15.
+    Source: Bu et al. (2022), Optimal ANN-SNN conversion, ICLR.
     """
 
     threshold: Float[Array, ""] = eqx.field(converter=jnp.asarray)
@@ -191,7 +191,7 @@ class SpikingNetwork(eqx.Module):
 def largest_activities(network: RateNetwork, samples: Samples) -> tuple[Float[Array, ""], ...]:
     """A threshold for each activation: the largest activity on the samples.
 
-    Source: Diehl et al. (2015), Fast-classifying, high-accuracy spiking networks, IJCNN, sec. III.
+    Source: Diehl et al. (2015), Fast-classifying, high-accuracy spiking networks, IJCNN.
     """
     return percentiles(network, samples, 100.0)
 
@@ -202,7 +202,7 @@ def percentiles(
     """A threshold for each activation: a high percentile of the activities on the samples.
 
     Source: Rueckauer et al. (2017), Conversion of continuous-valued deep networks to efficient
-        event-driven networks, Front. Neurosci. 11:682, sec. 2.2.2: 99.9 %.
+        event-driven networks, Front. Neurosci. 11:682: 99.9 %.
     """
     if not 0 < percent <= 100:
         raise ValueError(f"percent must lie in (0, 100], got {percent}")
@@ -236,7 +236,7 @@ def convert(
         start: initial potential, as a share of the threshold; 1/2 makes the expected error zero.
         neuron: `RectifiedIF`, or `RetractingIF`, which can take spikes back.
 
-    Source: reset by subtraction, Rueckauer et al. (2017); start, Bu et al. (2022), theorem 2.
+    Source: reset by subtraction, Rueckauer et al. (2017); start, Bu et al. (2022).
     """
     if not 0 <= start < 1:
         raise ValueError(f"start must lie in [0, 1) of a threshold, got {start}")
@@ -267,7 +267,7 @@ def without_offset_spikes(spikes: SpikingNetwork, x: Values, *, probe: int) -> S
     whose potential is negative a spike too many: it starts V higher, or V lower. Layer by layer.
 
     Source: Hao et al. (2023), Bridging the gap between ANNs and SNNs by calibrating offset spikes,
-        ICLR, sec. 4.3.
+        ICLR.
     """
     for i, neuron in enumerate(spikes.neurons):
         after = spikes.run(x, probe)[0].neurons[i]

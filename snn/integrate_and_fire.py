@@ -46,7 +46,7 @@ class RectifiedIF(eqx.Module):
 
     From a start $v_0 = V/2$ and under a constant input x/T it has sent
     $\mathrm{clip}(\lfloor x/V + 1/2 \rfloor, 0, T)$ spikes after T steps, the activation that
-    clip-floor-shift training gives a network (Bu et al., 2022, ICLR, eq. 13 with T = L).
+    clip-floor-shift training gives a network (Bu et al., 2022, ICLR) at T = L.
 
     Attributes:
         threshold: V, one or one a channel (its leading axis).

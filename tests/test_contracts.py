@@ -49,6 +49,7 @@ from snn.loihi import LoihiCuba
 from snn.network import Clock, Group, Network, Pathway, PoissonGroup, SpikeInput
 from snn.plasticity import BCM
 from snn.spiking_beliefs import SpikingBelief
+from snn.spiking_beliefs_causes import HiddenCauses
 from snn.spiking_beliefs_firing import (
     Coupled,
     IntegrateAndFire,
@@ -143,6 +144,13 @@ def learning_belief():
     start = lambda key: machine.init((jax.random.uniform(key, (4, 3)) + 0.5,), jnp.ones((3, 3, 2)))
     outcomes, actions = jax.random.randint(jax.random.key(7), (2, 6), 0, 2)
     return Case(LearningBelief, start, machine.step, ((outcomes,), actions))
+
+
+def hidden_causes():
+    machine = HiddenCauses(WinnerTakeAll(4))
+    start = lambda key: machine.init(jnp.log(jax.random.uniform(key, (4, 2), minval=0.2)))
+    senses = jax.random.bernoulli(jax.random.key(12), 0.5, (6, 4)).astype(float)
+    return Case(HiddenCauses, start, machine.step, senses)
 
 
 def online_belief():
@@ -332,6 +340,7 @@ CASES = {
     "spiking belief": spiking_belief(),
     "winner-take-all": winner_take_all(),
     "learning belief": learning_belief(),
+    "hidden causes": hidden_causes(),
     "online belief": online_belief(),
     "spiking Kalman filter": spiking_kalman(),
     "integrate and fire": firing(lambda key: IntegrateAndFire(Varied(key, 0.1))),

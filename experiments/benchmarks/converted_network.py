@@ -93,7 +93,8 @@ def _train(network: RateNetwork, images: np.ndarray, labels: np.ndarray) -> Rate
 
 
 def _timing(work: Work) -> Timing:
-    spikes = convert(work.network, percentiles(work.network, work.known, 99.9), start=0.0)
+    thresholds = percentiles(work.network, jnp.asarray(work.known), 99.9)
+    spikes = convert(work.network, thresholds, start=0.0)
     outputs = np.asarray(_simulate(spikes, work.x))
     ours = partial(_cpu_seconds, spikes, work.x)
     python = python_of(PEER)
@@ -109,8 +110,7 @@ def _timing(work: Work) -> Timing:
             theirs = np.load(held)["outputs"].swapaxes(0, 1)
             _check_same_work(outputs, theirs)
             timed = interleave(ours, peer, pairs=PAIRS, repetitions=REPETITIONS)
-    half = convert(work.network, percentiles(work.network, work.known, 99.9))
-    better = np.asarray(_simulate(half, work.x))
+    better = np.asarray(_simulate(convert(work.network, thresholds), work.x))
     told = ("ours", outputs), (PEER, theirs), ("ours from half a threshold", better)
     note = "; ".join(_accuracy(name, found, work) for name, found in told)
     return _row(timed.ours_s, timed.peer_s, f"{PEER} {about['version']}", timed.ratio, note)

@@ -14,7 +14,7 @@ def joules(load=LOAD):
     return {account.name: account.joules for account in accounts(load)}
 
 
-def test_operations_alone_are_spikingbrain_s_account():  # arXiv:2509.05276, sec. 5
+def test_operations_alone_are_spikingbrain_s_account():  # arXiv:2509.05276
     table = joules()
     spikes = table["spikes, operations alone"]
     assert spikes == pytest.approx(0.034 * PICO, rel=0.01)
@@ -38,12 +38,21 @@ def test_at_break_even_both_sides_cost_the_same():
 def test_on_a_chip_too():
     for entry in on_chips(LOAD):
         for name, spikes in entry["break_even"].items():
-            if spikes > 0 and "steps" not in name:
+            if spikes > 0 and "alone" not in name:
                 load = LOAD._replace(spikes=1000 * spikes, events=spikes * WEIGHTS)
                 again = {e["platform"]: e["joules"] for e in on_chips(load)}
                 other = again.get(name, joules(load).get(name))
                 # static energy of a serial clock grows with the events; elsewhere this is exact
                 assert again[entry["platform"]] == pytest.approx(other, rel=0.05)
+
+
+def test_a_chip_s_events_alone_break_even_where_its_synapse_costs_what_a_product_does():
+    loihi = on_chips(LOAD)[0]
+    messages = loihi["terms"]["axon_out"][0] + loihi["terms"]["synaptic_event"][0]
+    an_event = messages / LOAD.events
+    spikes = loihi["break_even"]["dense INT8, events alone"]
+    assert spikes == pytest.approx(joules()["dense INT8"] / WEIGHTS / an_event, rel=1e-9)
+    assert 0 < spikes < 0.2  # 23.6 pJ a synaptic event against 2.9 pJ a product with its weight
 
 
 def test_bands_are_the_price_of_memory():

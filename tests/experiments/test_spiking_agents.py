@@ -97,6 +97,7 @@ def test_a_bad_setting_is_refused_by_name(name, value):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_coordinated_neurons_act_as_the_exact_agent_at_full_size():
     full = run(Config())
     assert full.decisions.min() >= 1000

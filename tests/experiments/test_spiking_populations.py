@@ -65,8 +65,12 @@ def test_coupled_residuals_stay_within_the_bound_of_their_mechanism(result):
 
 
 def test_it_is_told_and_drawn(result, tmp_path):
-    labels = [row.label for row in summary(SMALL, result)]
-    assert [f"slope in N: {code}" for code in CODES] == labels[1:-1]
+    rows = summary(SMALL, result)
+    assert [f"slope in N: {code}" for code in CODES] == [row.label for row in rows[1:-2]]
+    alone, coupled = (
+        result.distance[CODES.index(f"{c}, mismatched"), -1] for c in ("alone", "coupled")
+    )
+    assert rows[-2].value == pytest.approx(32 * (alone / coupled) ** 2)
     assert all(path.stat().st_size > 10_000 for path in save(figure(result), tmp_path / "figure"))
 
 
@@ -77,6 +81,7 @@ def test_a_bad_setting_is_refused_by_name(name, value):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_slopes_at_full_size():
     full = run(Config())
     found = dict(zip(CODES, slopes(full), strict=True))

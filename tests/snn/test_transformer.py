@@ -73,7 +73,7 @@ def test_minilm_at_k_3_counts_as_spikingbrain_does(minilm):
     ]
     assert len(counts) == 36
     share = np.mean(np.concatenate([c.ravel() for c in counts]) <= 7)
-    assert share == pytest.approx(0.941, abs=0.01)  # arXiv:2509.05276, fig. 5, of its 7B model
+    assert share == pytest.approx(0.941, abs=0.01)  # arXiv:2509.05276, of its 7B model
 
 
 def test_weights_that_are_not_minilm_s_are_refused_by_name():
