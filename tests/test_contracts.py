@@ -26,28 +26,28 @@ from fep.predictive_coding.learning import (
     backprop,
 )
 from fep.predictive_coding.network import multilayer
+from fep.predictive_coding.temporal import KalmanFilter, TemporalPC, temporal_network
+from fep.predictive_coding.temporal import Linear as Dynamics
 from hw.chip_neurons import AdEx, LoihiCuba, TrueNorthNeuron, XyloNeuron
 from hw.emulate import Cores, LoihiCores
 from hw.graph import Edge, Graph, Node
 from hw.interpret import Interpreter, Semantics
 from hw.operators import LIF, Affine, Input
 from hw.program import Program
-from snn.attention import LinearAttention
-from fep.predictive_coding.temporal import KalmanFilter, Linear, TemporalPC, temporal_network
-from snn.coding import HalvingCode
-from snn.conversion import RateNetwork, SpikingNetwork, convert
-from snn.decoder import Block, Decoder, RMSNorm
-from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
-from snn.projections import Linear
-from snn.spiking_agent import SpikingAgent
+from snn import loihi as integer
 from snn import neurons, nonlinear_neurons, synapses
+from snn.attention import LinearAttention
 from snn.coding import HalvingCode
 from snn.connectivity import all_to_all, rows
+from snn.conversion import RateNetwork, SpikingNetwork, convert
+from snn.decoder import Block, Decoder, RMSNorm
 from snn.delivery import EventLoop
 from snn.events import pack
-from snn.loihi import LoihiCuba
+from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
 from snn.network import Clock, Group, Network, Pathway, PoissonGroup, SpikeInput
 from snn.plasticity import BCM
+from snn.projections import Linear
+from snn.spiking_agent import SpikingAgent
 from snn.spiking_beliefs import SpikingBelief
 from snn.spiking_beliefs_causes import HiddenCauses
 from snn.spiking_beliefs_firing import (
@@ -65,7 +65,8 @@ from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC, TracePlasticity
 from snn.stochastic_neurons import EscapeLIF, PoissonSource, Refractory
-from snn.training import SpikingNetwork, dense_layer
+from snn.training import SpikingNetwork as TrainedNetwork
+from snn.training import dense_layer
 
 
 class Case(NamedTuple):
@@ -96,7 +97,7 @@ def incremental():
 
 
 def temporal():
-    network = temporal_network(Linear(0.9 * jnp.eye(3)), Linear(jnp.eye(3)[:2]))
+    network = temporal_network(Dynamics(0.9 * jnp.eye(3)), Dynamics(jnp.eye(3)[:2]))
     machine = TemporalPC(network, GradientFlow(0.1, 3), 3)
     start = lambda key: machine.init()._replace(estimate=jax.random.normal(key, (3,)))
     return Case(TemporalPC, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
@@ -270,9 +271,6 @@ def trial_agent():
     return Case(TrialAgent, lambda key: machine.init(), step, (outcomes, keys))
 
 
-CASES = {
-    "agent": living(discrete_agent()),
-    "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
 def timed(machine, inputs):
     """What is stepped by dt under inputs of shape (6, 4)."""
     step = lambda state, value: machine.step(state, value, dt=1e-3)
@@ -303,8 +301,8 @@ def spiking_cases():
     key = jax.random.key(5)
     step = lambda s, value: escape.step(s, value, dt=1e-3, key=key)
     yield Case(EscapeLIF, lambda _: escape.init(4), step, x)
-    loihi = LoihiCuba(400, 200, 10)
-    yield Case(LoihiCuba, lambda _: loihi.init(4), loihi.step, (x * 20).astype(jnp.int32))
+    loihi = integer.LoihiCuba(400, 200, 10)
+    yield Case(integer.LoihiCuba, lambda _: loihi.init(4), loihi.step, (x * 20).astype(jnp.int32))
     rate = lambda s, value: bcm.step(s, value, dt=1e-3)
     yield Case(BCM, lambda key: bcm.init(jax.random.uniform(key, (4, 2))), rate, x)
     clock = Clock(1e-3, jnp.int32(0), key)
@@ -320,14 +318,18 @@ def spiking_cases():
     network = Network({"a": group}, (pathway,), 1e-3)
     step = lambda s, value: network.step(s, {"a": value}, key=key)
     yield Case(Network, lambda _: network.init(), step, x)
-    layers = dense_layer(4, lif, 5, 8.0, key=kx), dense_layer(5, neurons.LI(20e-3), 2, 1.0, key=ks)
-    deep = SpikingNetwork(layers, 1e-3)
-    yield Case(SpikingNetwork, lambda _: deep.init(), deep.step, spikes)
+    layers = (
+        dense_layer(4, lif, 5, 8.0, key=kx),
+        dense_layer(5, neurons.LI(20e-3), 2, 1.0, key=ks),
+    )
+    deep = TrainedNetwork(layers, 1e-3)
+    yield Case(TrainedNetwork, lambda _: deep.init(), deep.step, spikes)
 
 
 CASES = {
     **{case.owner.__name__: case for case in spiking_cases()},
-    "agent": agent(),
+    "agent": living(discrete_agent()),
+    "spiking agent": living(SpikingAgent(discrete_agent(), WinnerTakeAll(4))),
     "deep agent": deep_agent(),
     "trial agent": trial_agent(),
     "backprop": learner(backprop),

@@ -17,8 +17,6 @@ OWNERS = {
     "matplotlib": {"experiments/figures.py"},
     "nir": set(),  # in tests alone, as the oracle of our own reader and writer
     "h5py": {"hw/hdf5.py"},
-    "nir": {"hw/nir_io.py"},
-    "h5py": {"hw/nir_io.py"},
     "diffrax": {"fep/predictive_coding/ode.py"},
     "sklearn": {"experiments/data.py"},
     "safetensors": {"snn/pretrained.py"},
