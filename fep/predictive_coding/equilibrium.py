@@ -1,6 +1,5 @@
 """Where inference would end: exact linear oracles, implicit slopes, and how far a solver came."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from fep.predictive_coding.inference import Solver
-from fep.predictive_coding.learning import Batch, backprop, settle_batch, slope_at
+from fep.predictive_coding.inference import Settled, Solver
+from fep.predictive_coding.learning import Batch, backprop, slope_at
 from fep.predictive_coding.network import PCNetwork, PCState, Value
 
 
@@ -121,18 +120,17 @@ class Regime(NamedTuple):
     norm: Float[Array, " edges"]  # of each edge's gradient, over its norm at equilibrium
 
 
-def regime(solver: Callable, reference: Callable, network: PCNetwork, batch: Batch) -> Regime:
+def regime(ends: Settled, star: Settled, network: PCNetwork, batch: Batch) -> Regime:
     r"""Measure where inference ends, by energy and by the gradient of each edge.
 
     A small energy gap does not mean that edges far from the output have settled: judge by `norm`.
 
     Args:
-        solver: what is judged.
-        reference: what is taken for equilibrium, such as many Gauss-Newton steps.
+        ends: what is judged: where a solver ended on each sample, as `settle_batch` gives it.
+        star: what is taken for equilibrium, such as the ends of many Newton steps.
         network: with a feed-forward pass.
         batch: of samples.
     """
-    ends, star = (settle_batch(s, network, batch) for s in (solver, reference))
     start = jnp.sum(ends.energies[:, 0])
     end = jnp.sum(ends.energies[:, -1])
     best = jnp.sum(jnp.minimum(star.energies[:, -1], ends.energies[:, -1]))
@@ -158,4 +156,4 @@ def cosine(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
 
 
 def _tiny(a: Array) -> float:
-    return jnp.finfo(a.dtype).tiny
+    return float(jnp.finfo(a.dtype).tiny)

@@ -220,7 +220,8 @@ def test_implicit_slopes_are_those_of_unrolled_inference():
 
 def test_the_regime_meter_knows_backprop_from_equilibrium():
     network, batch = chain_and_batch()
-    meter = jax.jit(lambda solver: regime(solver, EXACT, network, batch))
+    ends = lambda solver: settle_batch(solver, network, batch)
+    meter = jax.jit(lambda solver: regime(ends(solver), ends(EXACT), network, batch))
     barely, fully = meter(GradientFlow(1e-4, 1, errors)), meter(NewtonCG(9, 20, coordinates=errors))
     assert float(barely.relaxed) < 1e-3
     np.testing.assert_allclose(barely.to_backprop, 1, atol=1e-6)
