@@ -86,6 +86,15 @@ def input_times(x: Float[Array, " 4"]) -> Float[Array, " 5"]:
     return jnp.append(FIRST_S + x * (LAST_S - FIRST_S), BIAS_S)
 
 
+@jax.custom_vjp
+def _rising(x: Array) -> Array:
+    """The identity, which lets through only what would lower x."""
+    return x
+
+
+_rising.defvjp(lambda x: (x, None), lambda _, slope: (jnp.maximum(slope, 0),))
+
+
 def output_times(weights, x: Float[Array, " 4"]) -> Float[Array, " 3"]:
     """First spike of each output neuron; the window's end where there is none."""
     first, second = weights
@@ -94,8 +103,8 @@ def output_times(weights, x: Float[Array, " 4"]) -> Float[Array, " 3"]:
     second = jnp.tile(second / first.shape[1] ** 0.5, (SPIKES, 1))
     found = EventLIF(TAU_SYN).first(second, hidden.ravel())
     # a silent neuron has no spike to move: its weights rise together while it should fire
-    drive = jnp.sum(second, axis=0)
-    silent = WINDOW_S - 0.1 * TAU_SYN * (drive - jax.lax.stop_gradient(drive))
+    drive = _rising(-jnp.sum(second, axis=0))
+    silent = WINDOW_S + 0.1 * TAU_SYN * (drive - jax.lax.stop_gradient(drive))
     return jnp.where(found < WINDOW_S, found, silent)
 
 
