@@ -277,6 +277,12 @@ def timed(machine, inputs):
     return Case(type(machine), lambda key: machine.init(4), step, inputs)
 
 
+def carrying_nothing(owner, step, inputs):
+    """What has an empty state beside a number, for `vmap` wants something to map over."""
+    start = lambda key: ((), jax.random.uniform(key))
+    return Case(type(owner), start, lambda s, value: (s, step(s[0], value)[1]), inputs)
+
+
 def spiking_cases():
     """Neurons, synapses, and networks of them."""
     kx, ks = jax.random.split(jax.random.key(4))
@@ -286,7 +292,7 @@ def spiking_cases():
         *(lif, neurons.LI(20e-3), neurons.CubaLIF(20e-3), neurons.ALIF(20e-3)),
         *(neurons.ResonateAndFire(), neurons.SigmaDelta(0.1), Refractory(lif, 2e-3)),
         *(nonlinear_neurons.QIF(20e-3), nonlinear_neurons.Izhikevich()),
-        *(synapses.Delta(20e-3), synapses.Exponential(5e-3), synapses.Alpha(5e-3)),
+        *(synapses.Exponential(5e-3), synapses.Alpha(5e-3)),
         synapses.DoubleExponential(2e-3, 5e-3),
         synapses.Conductance(synapses.Alpha(5e-3), 0.0),
         synapses.NMDA(synapses.Alpha(5e-3), 0.0),
@@ -307,9 +313,13 @@ def spiking_cases():
     yield Case(BCM, lambda key: bcm.init(jax.random.uniform(key, (4, 2))), rate, x)
     clock = Clock(1e-3, jnp.int32(0), key)
     group = Group(lif, 4, (synapses.Exponential(5e-3),))
-    for source in (group, SpikeInput(4), PoissonGroup(4, PoissonSource(100.0))):
+    step = lambda s, value: group.step(s, value[None], value, clock)
+    yield Case(Group, lambda _: group.init(), step, spikes)
+    for source in (SpikeInput(4), PoissonGroup(4, PoissonSource(100.0))):
         step = lambda s, value, source=source: source.step(s, value[None], value, clock)
-        yield Case(type(source), lambda _, source=source: source.init(), step, spikes)
+        yield carrying_nothing(source, step, spikes)
+    delta = synapses.Delta(20e-3)
+    yield carrying_nothing(delta, lambda s, value: delta.step(s, value, dt=1e-3), x)
     edges = all_to_all(4, 4)
     store = rows(edges, 0.3, 1 + edges.post % 3)
     pathway = Pathway("a", "a", EventLoop(store))

@@ -11,10 +11,10 @@ from experiments.benchmarks.spiking_turns import Peer, Task, beside, one_core
 from experiments.claims import Timing
 from experiments.papers import brunel_2000_sparse_networks as brunel
 from experiments.papers import vogels_abbott_2005_irregular_activity as vogels
-from snn import statistics
 from snn.events import raster
 from snn.network import Network, NetworkState
 from snn.simulate import run
+from snn.statistics import cv_isi
 
 PAIRS = 5
 STEPS = 10_000  # 1 s of 0.1 ms
@@ -32,7 +32,7 @@ def bench() -> list[Timing]:
             spikes = raster(np.asarray(recording.spikes["neurons"])[SETTLED:], _size(network))
             came_out = (
                 f"{spikes.mean() / network.dt:.1f} Hz, "
-                f"CV {statistics.cv_isi(spikes[:, :1000], network.dt):.2f}, no spike lost"
+                f"CV {cv_isi(spikes[:, :1000], network.dt):.2f}, no spike lost"
             )
             ours = partial(_cpu_seconds, advance, network, settled, key)
             peers = tuple(Peer(peer, f"{peer}_networks.py", (name,)) for peer in PEERS)

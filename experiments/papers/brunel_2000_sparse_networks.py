@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float
 
 from experiments.claims import Check, Row
 from experiments.figures import BLACK, BLUE, VERMILION, panels
-from snn import statistics
 from snn.connectivity import Edges, Rows, fixed_in_degree, rows
 from snn.delivery import EventLoop
 from snn.events import raster
@@ -24,6 +23,7 @@ from snn.mean_field import Membrane, self_consistent_rate, siegert_rate
 from snn.network import Group, Network, NetworkState, Pathway, PoissonInput
 from snn.neurons import LIF
 from snn.simulate import run as simulate
+from snn.statistics import cv_isi, peak_frequency
 from snn.stochastic_neurons import PoissonCounts, Refractory
 from snn.synapses import Delta
 
@@ -169,8 +169,8 @@ def _measure(regime: Regime, config: Config) -> tuple[Array, ...]:
     last = spikes[-1000:]
     return (
         np.float64(spikes.mean() / DT),
-        np.float64(statistics.cv_isi(spikes[:, :CV_OF], DT)),
-        np.float64(statistics.peak_frequency(spikes, DT, regime.band)),
+        np.float64(cv_isi(spikes[:, :CV_OF], DT)),
+        np.float64(peak_frequency(spikes, DT, regime.band)),
         np.float64(theory_hz(regime) if stationary else np.nan),
         last.reshape(200, 5, -1).mean(axis=(1, 2)) / DT,
         last[:, : SHOWN * 100 : 100],

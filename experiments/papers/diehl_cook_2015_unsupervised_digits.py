@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from experiments import data
 from experiments.claims import Check, Row
+from experiments.data import MNIST, published
 from experiments.figures import BLUE, panels
 from snn.events import indices, pack, running_count
 from snn.plasticity import Additive, PairSTDP, nearest, scale_synapses
@@ -183,7 +183,7 @@ def encode(
 
 def inputs(config: Config) -> dict[str, str]:
     """Digest of the data set."""
-    return {"MNIST": data.published(data.MNIST).sha256}
+    return {"MNIST": published(MNIST).sha256}
 
 
 def chunks(config: Config) -> int:
@@ -224,7 +224,7 @@ def step(config: Config, state: Progress, chunk: int) -> tuple[Progress, dict[st
 
 def result(config: Config, state: Progress) -> Result:
     """Name the neurons on the last training images, and test."""
-    test = data.published(data.MNIST).test
+    test = published(MNIST).test
     named = slice(max(0, config.images - 10_000), config.images)
     frozen = _program(config, learning=False)
     train = jnp.asarray(_order(config)[0][named])
@@ -267,7 +267,7 @@ def _online(state: Progress, chunk: int) -> float:
 @cache
 def _order(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Training images and labels in the order of showing; passes differ."""
-    train = data.published(data.MNIST).train
+    train = published(MNIST).train
     random, passes = np.random.default_rng(config.seed), -(-config.images // 60_000)
     order = np.concatenate([random.permutation(60_000) for _ in range(passes)])[: config.images]
     return train.inputs[order], train.labels[order]

@@ -15,13 +15,13 @@ from jaxtyping import Bool
 
 from experiments.claims import Check, Row
 from experiments.figures import BLACK, BLUE, VERMILION, panels
-from snn import statistics
 from snn.connectivity import bernoulli, rows
 from snn.delivery import EventLoop
 from snn.events import raster
 from snn.network import Group, Network, NetworkState, Pathway
 from snn.neurons import LIF, ConductanceLIF
 from snn.simulate import run as simulate
+from snn.statistics import cv_isi
 from snn.stochastic_neurons import Refractory
 from snn.synapses import Conductance, Exponential
 
@@ -114,7 +114,7 @@ def run(config: Config) -> Result:
         spikes = spikes_of(build(config.seed), config)
         numbers += [
             float(spikes.mean() / DT),
-            statistics.cv_isi(spikes, DT, least=10),
+            cv_isi(spikes, DT, least=10),
         ]
         shown.append(spikes[-4000:, :: SIZE // SHOWN])
     return Result(*numbers, *shown)
