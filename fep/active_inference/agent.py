@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from fep.active_inference.belief import Belief, Observation, advance, prior
 from fep.active_inference.inference import ExactFilter
 from fep.active_inference.learning import Experience
-from fep.active_inference.model import Counts, Model
+from fep.active_inference.model import KNOWN, Counts, Model
 from fep.information import log
 
 
@@ -20,7 +20,7 @@ class AgentState(NamedTuple):
 
     prior: Belief  # over the present states, before the next observation
     time: Int[Array, ""]  # steps since the start
-    counts: Counts  # Dirichlet concentrations, where something is learned
+    counts: Counts = KNOWN  # Dirichlet concentrations, where something is learned
     before: Any = None  # (belief, joint action) of the step before, where something is learned
     plan: Any = None  # q(pi) of the steps to come, where planning is not done at every step
 

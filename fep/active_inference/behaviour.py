@@ -66,7 +66,7 @@ def fit(
     *,
     steps: int = 60,
 ) -> Fit:
-    r"""Maximum a posteriori by BFGS, with the Laplace approximation around it.
+    r"""Maximum a posteriori by L-BFGS, with the Laplace approximation around it.
 
     Args:
         objective: ln p(data | parameters), such as `action_log_likelihood` of an agent made from
@@ -74,7 +74,7 @@ def fit(
         start: where to begin; a pytree of float arrays, unbounded (take logarithms of what must
             be positive).
         log_prior: ln p(parameters).
-        steps: iterations of L-BFGS with line search.
+        steps: iterations, each with a line search.
 
     Source: Daw (2011), Trial-by-trial data analysis using computational models.
     """
