@@ -58,8 +58,8 @@ class SpikingAgent(eqx.Module):
         populations: neurons, clock and firing of every population.
         synapses: A and B as spikes meet them, where that is not quite what the twin believes.
 
-    Source: Boyen & Koller (1998), UAI, sec. 3; policies as in Friston et al. (2017), Neural
-        Comput. 29, 1-49.
+    Source: Boyen & Koller (1998), UAI; policies as in Friston et al. (2017), Neural Comput. 29,
+        1-49.
     """
 
     twin: Agent

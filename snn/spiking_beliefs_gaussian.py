@@ -43,8 +43,8 @@ class SpikingKalman(eqx.Module):
         leak: share lambda of the estimate that is lost in a time step.
         most: spikes that fit in a time step.
 
-    Source: Boerlin, Machens & Deneve (2013), PLoS Comput. Biol. 9, e1003258, with the filter's
-        drive as in Urbano, Lanillos & Keemink (2026), arXiv:2603.09729, their linear estimator.
+    Source: Boerlin, Machens & Deneve (2013), PLoS Comput. Biol. 9, e1003258, with Kalman's filter
+        as the dynamics; compare Urbano, Lanillos & Keemink (2026), arXiv:2603.09729.
     """
 
     dynamics: Float[Array, "d d"]

@@ -45,7 +45,7 @@ class LearningBelief(eqx.Module):
         firing: what turns rates into spikes.
 
     Source: the conjugate update by filtered beliefs of Da Costa et al. (2020), J. Math. Psychol.
-        99, 102447, sec. 7; as coincidence, the rule of Isomura & Friston (2020), Neural Comput. 32.
+        99, 102447; as coincidence, the rule of Isomura & Friston (2020), Neural Comput. 32.
     """
 
     prior: Float[Array, " states"]
