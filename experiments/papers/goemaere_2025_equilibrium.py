@@ -16,8 +16,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from experiments import data
 from experiments.claims import Check, Row
+from experiments.data import FASHION_MNIST, published
 from experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
 from fep.predictive_coding.coordinates import errors
 from fep.predictive_coding.equilibrium import Regime, regime
@@ -92,7 +92,7 @@ class Result(NamedTuple):
 
 def run(config: Config) -> Result:
     """Train both networks, and judge every solver at every stage."""
-    samples = data.published(data.FASHION_MNIST).train
+    samples = published(FASHION_MNIST).train
     x = jnp.asarray((samples.inputs[: config.samples] - MEAN) / DEVIATION)
     y = jax.nn.one_hot(samples.labels[: config.samples], 10)
     hidden = (config.shallow, config.shallow), (config.deep,) * config.layers

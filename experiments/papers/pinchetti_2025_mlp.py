@@ -18,8 +18,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from experiments import data
 from experiments.claims import Row
+from experiments.data import FASHION_MNIST, published
 from experiments.figures import BLACK, BLUE, VERMILION, panels
 from fep.predictive_coding.equilibrium import Regime, regime
 from fep.predictive_coding.inference import Descent
@@ -91,7 +91,7 @@ class Result(NamedTuple):
 
 def run(config: Config) -> Result:
     """All rules and seeds, one after another."""
-    train, test = data.published(data.FASHION_MNIST)
+    train, test = published(FASHION_MNIST)
     scale = lambda part: jnp.asarray((part.inputs - 0.5) / 0.5)
     batch = scale(train)[: config.samples], jax.nn.one_hot(train.labels[: config.samples], 10)
     held_out = scale(test), jnp.asarray(test.labels)

@@ -16,7 +16,8 @@ def few(monkeypatch):
     images[:, :100] *= generator.integers(0, 2, (300, 1))
     labels = (images[:, :100].sum(axis=1) > 0).astype(np.int32)
     samples = data.Samples(images, labels)
-    monkeypatch.setattr(data, "published", lambda which: data.Dataset(samples, samples))
+    for paper in (goemaere, pinchetti):
+        monkeypatch.setattr(paper, "published", lambda which: data.Dataset(samples, samples))
 
 
 def test_newton_steps_end_nearer_than_descent(few, monkeypatch):
