@@ -34,7 +34,14 @@ from experiments.settings import check_config, differences, load_config
 from experiments.store import LoadError, Refusal, read_json, user_cache
 
 PROGRAM = "fepstack"
-EXTRAS = {"matplotlib": "figures", "sklearn": "data"}  # module: the extra that brings it
+# module: the extra that brings it
+EXTRAS = {
+    "matplotlib": "figures",
+    "sklearn": "data",
+    "diffrax": "ode",
+    **dict.fromkeys(("nir", "h5py", "gymnasium", "yaml"), "interop"),
+    **dict.fromkeys(("safetensors", "tokenizers"), "transformer"),
+}
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 Name = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[NAME]")]]
