@@ -92,7 +92,7 @@ def test_the_ode_ends_where_gauss_newton_does():
     pytest.importorskip("diffrax")
     network = multilayer((4, 6, 3), jnp.tanh, key=jax.random.key(3))
     x, y = jnp.ones(4), jnp.zeros(3)
-    settled = eqx.filter_jit(OdeFlow(1e-7))(network, x, y)
+    settled = eqx.filter_jit(OdeFlow(1e-7, limit=100_000))(network, x, y)
     goal = eqx.filter_jit(GaussNewton(10))(network, x, y)
     np.testing.assert_allclose(settled.state.activities[0], goal.state.activities[0], atol=1e-6)
     assert float(settled.residual) < 1e-7
