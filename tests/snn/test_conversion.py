@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fep.predictive_coding.network import Dense, PCNetwork
+from fep.predictive_coding.network import Dense, chain
 from snn.conversion import (
     Chain,
     ClipFloorShift,
@@ -90,7 +90,7 @@ def test_splitting_a_network_changes_nothing():
         Dense(layer.weight, layer.bias, (lambda z: z) if i == 0 else jax.nn.relu)
         for i, layer in enumerate(whole.layers)
     ]
-    sweep = RateNetwork.of(PCNetwork(tuple(dense)))
+    sweep = RateNetwork.of(chain(tuple(dense)))
     np.testing.assert_allclose(jax.vmap(sweep)(X), jax.vmap(whole)(X), atol=1e-6)
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_converted_is_refused_by_name():
         RateNetwork.of(pooled)
     layer = mlp().layers[0]
     with pytest.raises(ValueError, match="must be the identity"):
-        RateNetwork.of(PCNetwork((Dense(layer.weight, layer.bias, jax.nn.relu),)))
+        RateNetwork.of(chain((Dense(layer.weight, layer.bias, jax.nn.relu),)))
     with pytest.raises(ValueError, match="ClipFloorShift, got"):
         trained_thresholds(RateNetwork.of(mlp()))
     with pytest.raises(ValueError, match="percent must"):
