@@ -2,6 +2,8 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# most tests compile a program to run it once: cheap code takes a third off their time
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

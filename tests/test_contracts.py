@@ -388,6 +388,7 @@ def close(a, b):
     jax.tree.map(same, a, b)
 
 
+@eqx.filter_jit
 def run(case, state, inputs):
     return jax.lax.scan(lambda s, i: case.step(s, i), state, inputs, length=6)
 
@@ -402,7 +403,7 @@ def test_a_run_traces_its_step_once_and_may_be_cut_anywhere(case):
         return case.step(state, value)
 
     state = case.init(jax.random.key(0))
-    whole, outputs = eqx.filter_jit(run)(case, state, case.inputs)
+    whole, outputs = run(case, state, case.inputs)
     for t in range(6):
         state, output = step(state, jax.tree.map(lambda a, t=t: a[t], case.inputs))
         close(output, jax.tree.map(lambda a, t=t: a[t], outputs))
@@ -414,8 +415,8 @@ def test_a_run_traces_its_step_once_and_may_be_cut_anywhere(case):
 def test_a_population_under_vmap_is_each_member_alone(case):
     keys = jax.random.split(jax.random.key(1), 3)
     states = jax.vmap(lambda key: case.init(key))(keys)
-    many = eqx.filter_jit(lambda s: jax.vmap(lambda s: run(case, s, case.inputs))(s))(states)
-    alone = eqx.filter_jit(run)(case, case.init(keys[1]), case.inputs)
+    many = jax.vmap(lambda state: run(case, state, case.inputs))(states)
+    alone = run(case, case.init(keys[1]), case.inputs)
     close(jax.tree.map(lambda a: a[1], many), alone)
 
 
