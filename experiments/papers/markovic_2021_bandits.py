@@ -175,13 +175,15 @@ def beta_quantile(
     start: Float[Array, " arms"],
 ) -> Float[Array, " arms"]:
     """Where the Beta(a, b) distribution reaches a level, by Newton's steps on its logit."""
-    x = start
-    for _ in range(QUANTILE_STEPS):
-        slope = jnp.exp(a * jnp.log(x) + b * jnp.log1p(-x) - betaln(a, b))  # of F by the logit
+    normaliser = betaln(a, b)
+
+    def newton(_, x):
+        slope = jnp.exp(a * jnp.log(x) + b * jnp.log1p(-x) - normaliser)  # of F by the logit
         move = (betainc(a, b, x) - level) / jnp.maximum(slope, 1e-6)
         logit = jnp.log(x) - jnp.log1p(-x) - jnp.clip(move, -1.0, 1.0)
-        x = jax.nn.sigmoid(jnp.clip(logit, -12.0, 12.0))
-    return x
+        return jax.nn.sigmoid(jnp.clip(logit, -12.0, 12.0))
+
+    return jax.lax.fori_loop(0, QUANTILE_STEPS, newton, start)
 
 
 def life(

@@ -179,18 +179,11 @@ def bayesian_rl(
 
     def move(carry):
         beliefs, place, _, _, time, key = carry
-        key, *samples = jax.random.split(key, 1 + 2 * SAMPLES)
-        Q = jnp.mean(
-            jnp.stack(
-                [
-                    q_values(
-                        world, jax.random.beta(a, *beliefs.moves), jax.random.beta(b, *beliefs.east)
-                    )
-                    for a, b in zip(samples[::2], samples[1::2], strict=True)
-                ]
-            ),
-            axis=0,
-        )
+        key, drawing = jax.random.split(key)
+        counts = jnp.stack(beliefs)  # (moves and east, for and against)
+        parts = jax.random.loggamma(drawing, counts, (SAMPLES, 2, 2))
+        success, east = jax.nn.softmax(parts, axis=-1)[..., 0].T  # Betas are shares of two Gammas
+        Q = jax.vmap(partial(q_values, world))(success, east).mean(axis=0)
         action = jnp.argmax(Q[place.factors[0]]).astype(jnp.int32)
         moved = world.step(place, jnp.stack([action, jnp.zeros_like(action)]), key=key)
         cell, won = moved.observation[0], moved.reward > 0

@@ -236,12 +236,13 @@ class TrialAgent(eqx.Module):
             wanted = ln(jnp.exp(jax.vmap(lambda t, c=model.C[g]: preference(c, t))(times)))
             value = value + jnp.sum(outcomes * wanted[None], axis=-1)
             if counts.a is not None:
-                spare = jnp.where(counts.a[g] > 0, _spare(counts.a[g]), 0)
-                spare = states.mean((spare, [OUTCOME + g, *factors]), keep=[OUTCOME + g])
-                value = value - jnp.sum(outcomes * spare.reshape(*shape, -1), axis=-1)
+                news = jnp.where(counts.a[g] > 0, novelty_weight(counts.a[g]), 0)
+                news = states.mean((news, [OUTCOME + g, *factors]), keep=[OUTCOME + g])
+                value = value + jnp.sum(outcomes * news.reshape(*shape, -1), axis=-1)
         total = jnp.sum(jnp.where((times >= time)[None, :], value, 0), axis=1)
         if counts.d is not None:
-            total = total - sum(x[:, 0] @ _spare(d) for x, d in zip(beliefs, counts.d, strict=True))
+            weights = (novelty_weight(d) for d in counts.d)
+            total = total + sum(x[:, 0] @ w for x, w in zip(beliefs, weights, strict=True))
         return total
 
     def _actions(self, policies, time):
@@ -317,10 +318,15 @@ def joint_information(model: Model, states: Belief) -> Float[Array, " nodes"]:
     return table @ certainty - jnp.sum(outcomes * jnp.log(outcomes + floor), axis=1)
 
 
-def _spare(counts):
-    """(1 / column sum - 1 / count) / 2, SPM's weight of novelty, with its floor of counts."""
+def novelty_weight(counts: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
+    r"""What an outcome tells about its column of counts, $W = \frac12 (1 / a - 1 / \sum a)$, nats.
+
+    The limit of `dirichlet_gain` for large counts, over axis 0 and with SPM's floor of 1e-16.
+
+    Source: SPM12, spm_wnorm, negated; Smith et al. (2022), J. Math. Psychol. 107, 102632.
+    """
     counts = counts + 1e-16
-    return (1 / jnp.sum(counts, axis=0, keepdims=True) - 1 / counts) / 2
+    return (1 / counts - 1 / jnp.sum(counts, axis=0, keepdims=True)) / 2
 
 
 class Rates(NamedTuple):

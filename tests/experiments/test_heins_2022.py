@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
-from experiments.papers.heins_2022_cue_chaining import COLUMNS, SECOND_CUES, Config, run, solved
+from experiments.papers.heins_2022_cue_chaining import (
+    COLUMNS,
+    SECOND_CUES,
+    SHOWN,
+    Config,
+    run,
+    solved,
+)
 
 
 @pytest.fixture(scope="module")
 def result():
-    return run(Config(steps=14))
+    return run(Config(example=6, steps=14))  # the horizon that solves all, once
 
 
 def test_all_eight_contexts_are_solved(result):
@@ -22,10 +29,19 @@ def test_no_way_is_longer_than_it_must_be(result):
         assert result.rewarded[i].argmax() == abs(np.diff(stops, axis=0)).sum()
 
 
-def test_four_moves_are_too_few_where_the_reward_is_six_away(result):
-    far = [1, 6]  # second cue (0, 2) and arm (3, 5); second cue (4, 2) and arm (1, 5)
-    assert not result.example[far].any()
-    assert result.example.any(axis=1).sum() == 6
+def test_the_published_course_takes_ten_moves(result):
+    shown = SHOWN[0] * 2 + SHOWN[1]
+    assert result.rewarded[shown].argmax() == 10
+    assert not result.shocked.any()
+
+
+@pytest.mark.slow
+def test_the_example_s_horizon_sees_the_reward_wherever_it_is_no_farther():
+    """Where it is six moves away, (0, 2) to (3, 5) or (4, 2) to (1, 5), all moves tie."""
+    result, shown = run(Config(steps=14)), SHOWN[0] * 2 + SHOWN[1]
+    assert result.example[[0, 2, 3, 4, 5, 7]].any(axis=1).all()
+    assert result.example[shown].argmax() == 10
+    assert not result.example_shocked.any()
 
 
 def test_only_the_cue_that_was_named_tells(result):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +26,8 @@ from experiments.papers.sajid_2021_frozen_lake import (
 )
 
 LAKE = frozen_lake(horizon=None)
+VALUES = eqx.filter_jit(q_values)
+MANY = Config(agents=20, width=20)  # of one size, so that one program serves all Q-learners
 KEY = jax.random.key(0)
 
 
@@ -58,7 +61,7 @@ def test_without_preferences_it_goes_to_either_end(inferred):
 
 def test_sampled_models_are_solved_as_bellman_asks():
     """With sure moves: the east is worth 100 for ever, each other cell 10 on the way there."""
-    Q = q_values(LAKE, jnp.array(1.0), jnp.array(1.0))
+    Q = VALUES(LAKE, jnp.array(1.0), jnp.array(1.0))
     steps = np.array([3, 2, 1, 2, 1, 0, 3, np.inf, 1])  # to the east, round the hole
     wanted = 10 * (1 - 0.9**steps) / 0.1 + 0.9**steps * 1000
     wanted[SOUTH] = 0
@@ -66,7 +69,7 @@ def test_sampled_models_are_solved_as_bellman_asks():
 
 
 def test_unsure_moves_go_astray_to_the_neighbours_in_reading_order():
-    sure, unsure = (q_values(LAKE, jnp.array(p), jnp.array(0.5)) for p in (1.0, 0.6))
+    sure, unsure = (VALUES(LAKE, jnp.array(p), jnp.array(0.5)) for p in (1.0, 0.6))
     worth = np.full(9, 10.0)
     worth[EAST], worth[SOUTH] = 50.0, 25.0
     V = np.asarray(unsure.max(axis=1))
@@ -79,18 +82,16 @@ def test_unsure_moves_go_astray_to_the_neighbours_in_reading_order():
 
 def test_rivals_learn_where_the_goal_is_and_are_fooled_by_a_change():
     contexts = switches(60, (40, 60))
-    config = Config(agents=20, width=20)
-    learner = _scores(config, q_learning, LAKE, contexts, jnp.full(60, 0.1), KEY)
-    sampler = _scores(config, bayesian_rl, LAKE, contexts, KEY)
+    learner = _scores(MANY, q_learning, LAKE, contexts, jnp.full(60, 0.1), KEY)
+    sampler = _scores(MANY, bayesian_rl, LAKE, contexts, KEY)
     for scores in (learner, sampler):
         assert scores[:, 30:40].mean() > 90
         assert scores[:, 40:44].mean() < 20
 
 
 def test_a_learner_that_only_explores_finds_the_goal_as_a_random_walk_does():
-    config = Config(agents=50, width=50)
-    contexts, always = jnp.zeros(20, jnp.int32), jnp.ones(20)
-    scores = _scores(config, q_learning, LAKE, contexts, always, KEY)
+    contexts, always = jnp.zeros(60, jnp.int32), jnp.full(60, 1.0)
+    scores = _scores(MANY, q_learning, LAKE, contexts, always, KEY)
     B = LAKE.pomdp.B[0].mean(axis=-1)  # of a random action
     chance = 100 * np.linalg.matrix_power(B, 15)[EAST, 0]
-    assert scores.mean() == pytest.approx(chance, abs=4 * 50 / 1000**0.5)
+    assert scores.mean() == pytest.approx(chance, abs=4 * 50 / 1200**0.5)
