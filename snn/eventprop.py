@@ -124,6 +124,7 @@ class EventLIF(eqx.Module):
         passes = bends & (self._above(a, b, peak) > 0)
         k, fires = jnp.argmax(passes), jnp.any(passes)
         x, a, b = first[k], a[k], b[k]
+
         # a concave function lies below its tangents: from the start, no step passes the root
         def newton(_, x):
             slope = self._slope(a, b, x)

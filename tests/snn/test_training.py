@@ -39,13 +39,17 @@ def loss(net, inputs=INPUTS, run=rollout):
     return 0.5 * jnp.sum((run(net, inputs)[-1] - TARGETS) ** 2)
 
 
+GRADIENT = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+E_PROP = eqx.filter_jit(lambda net, x, targets: e_prop(net, x, lambda y, t: y - t, targets))
+
+
 def close(a, b, **how):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **how), a, b)
 
 
 def test_checkpointing_changes_no_gradient():
     run = lambda net, x: rollout_checkpointed(net, x, 6)
-    full, cut = eqx.filter_grad(loss)(network(True)), eqx.filter_grad(loss)(network(True), run=run)
+    full, cut = GRADIENT(network(True)), GRADIENT(network(True), run=run)
     close(full, cut, rtol=1e-5, atol=1e-6)  # float32 sums in another order
     with pytest.raises(ValueError, match="divide the 36 steps, got 7"):
         rollout_checkpointed(network(True), INPUTS, 7)
@@ -54,8 +58,7 @@ def test_checkpointing_changes_no_gradient():
 def test_sparse_input_is_the_dense_input():
     order = jnp.argsort(-INPUTS, axis=1)
     who = jnp.where(jnp.take_along_axis(INPUTS, order, axis=1) > 0, order, 8)
-    dense = eqx.filter_value_and_grad(loss)(network(True))
-    sparse = eqx.filter_value_and_grad(loss)(network(True), Events(who))
+    dense, sparse = GRADIENT(network(True)), GRADIENT(network(True), Events(who))
     close(dense, sparse, rtol=1e-4, atol=1e-5)
     assert float(rollout(network(True), INPUTS)[0].sum()) > 10
 
@@ -71,14 +74,13 @@ def bptt_without_recurrent_paths(net):
         flat = SpikingNetwork((Layer(weight, hidden.neuron), readout), net.dt)
         return loss(flat, jnp.concatenate([INPUTS, before], axis=1))
 
-    return eqx.filter_grad(objective)(net)
+    return eqx.filter_jit(eqx.filter_grad(objective))(net)
 
 
 def test_e_prop_is_the_gradient_through_time_where_nothing_recurs(x64):
     net = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), network(False))
-    error = lambda y, target: y - target
-    online = e_prop(net, jnp.asarray(INPUTS, jnp.float64), error, jnp.asarray(TARGETS, jnp.float64))
-    full = eqx.filter_grad(loss)(net, jnp.asarray(INPUTS, jnp.float64))
+    online = E_PROP(net, jnp.asarray(INPUTS, jnp.float64), jnp.asarray(TARGETS, jnp.float64))
+    _, full = GRADIENT(net, jnp.asarray(INPUTS, jnp.float64))
     for a, b in zip(online.layers, full.layers, strict=True):
         np.testing.assert_allclose(a.weight, b.weight, rtol=1e-9, atol=1e-12)
     assert float(jnp.abs(full.layers[0].weight).max()) > 0.1
@@ -86,8 +88,8 @@ def test_e_prop_is_the_gradient_through_time_where_nothing_recurs(x64):
 
 def test_e_prop_is_the_gradient_through_time_where_recurrent_paths_are_cut():
     net = network(True)
-    online = e_prop(net, INPUTS, lambda y, target: y - target, TARGETS)
-    cut, full = bptt_without_recurrent_paths(net), eqx.filter_grad(loss)(net)
+    online = E_PROP(net, INPUTS, TARGETS)
+    cut, (_, full) = bptt_without_recurrent_paths(net), GRADIENT(net)
     for a, b in zip(online.layers, cut.layers, strict=True):
         np.testing.assert_allclose(a.weight, b.weight, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
@@ -111,7 +113,7 @@ def test_activity_is_penalised_outside_its_band_alone():
 def test_soft_reset_learns_too():
     hidden = dense_layer(8, LIF(20e-3, reset=soft_reset), 6, 40.0, key=KEYS[2])
     net = SpikingNetwork((hidden, network(False).layers[1]), 1e-3)
-    assert float(jnp.abs(eqx.filter_grad(loss)(net).layers[0].weight).max()) > 0
+    assert float(jnp.abs(GRADIENT(net)[1].layers[0].weight).max()) > 0
 
 
 TIMES = jnp.array([1e-3, 4e-3, 2e-3, 9e-3, jnp.inf])
