@@ -7,7 +7,8 @@ time; carried through all spikes it is the gradient that EventProp's adjoint equ
 backwards.
 
 Source: Wunderlich & Pehle (2021), Sci. Rep. 11:12829; closed forms for k = 1 and 2 are in Goeltz et
-al. (2021), Nat. Mach. Intell. 3:823.
+al. (2021), Nat. Mach. Intell. 3:823; delays are learned as in Goeltz et al. (2025), Nat. Commun. 16,
+doi:10.1038/s41467-025-63120-y.
 """
 
 from typing import NamedTuple
@@ -57,24 +58,36 @@ class EventLIF(eqx.Module):
                 raise ValueError(f"{name} must be a whole number from {least}, got {value}")
 
     def __call__(
-        self, weight: Float[Array, "inputs n"], times: Float[Array, " inputs"]
+        self,
+        weight: Float[Array, "inputs n"],
+        times: Float[Array, " inputs"],
+        delays: Float[Array, "inputs n"] | None = None,
     ) -> Float[Array, "spikes n"]:
         """Times at which each neuron fires, in order, infinite where it does not, s.
 
         Args:
             weight: what a spike of each input adds to i.
             times: of the inputs' spikes, one each, from 0 on; infinite for silence.
+            delays: from each input to each neuron, s; None for none. They have exact gradients as
+                well, and so can be learned.
 
         Raises:
-            RuntimeError: if an input comes later than 80 tau_syn.
+            RuntimeError: if an input arrives before 0 or later than 80 tau_syn.
         """
         present = jnp.isfinite(times)
         weight = jnp.where(present[:, None], weight, 0.0)
-        order = jnp.argsort(times)
-        one = lambda own: self._spikes_of(own, times, order)
-        late = jnp.max(jnp.where(present, times, 0.0)) > LONGEST * self.tau_syn
-        found = jax.vmap(one, in_axes=1, out_axes=1)(weight)
-        return eqx.error_if(found, late, "inputs of EventLIF must come before 80 tau_syn")
+        if delays is None:
+            arrivals, order = times, jnp.argsort(times)
+            one = lambda own: self._spikes_of(own, times, order)
+            found = jax.vmap(one, in_axes=1, out_axes=1)(weight)
+        else:
+            arrivals = times[:, None] + delays
+            one = lambda own, arrivals: self._spikes_of(own, arrivals, jnp.argsort(arrivals))
+            found = jax.vmap(one, in_axes=1, out_axes=1)(weight, arrivals)
+        early = jnp.min(arrivals) < 0
+        late = jnp.max(jnp.where(jnp.isfinite(arrivals), arrivals, 0.0)) > LONGEST * self.tau_syn
+        told = "inputs of EventLIF must arrive from 0 on and before 80 tau_syn"
+        return eqx.error_if(found, early | late, told)
 
     def _spikes_of(
         self,
