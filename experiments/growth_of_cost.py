@@ -169,7 +169,8 @@ def figure(result: Result):
     """Cost follows events.
 
     a, CPU time of a step as the network grows at fixed activity; dashed, in proportion to events.
-    b, The same, divided by the events of a step. c, Delivery alone in one network as its activity grows.
+    b, The same, divided by the events of a step. c, Delivery alone, in one network whose activity
+    grows.
     """
     drawing, (a, b, c) = panels(1, 3, height_mm=52)
     ratio = statistics.median(result.step_s / result.events)
