@@ -7,7 +7,7 @@ time; carried through all spikes it is the gradient that EventProp's adjoint equ
 backwards.
 
 Source: Wunderlich & Pehle (2021), Sci. Rep. 11:12829; closed forms for k = 1 and 2 are in Goeltz et
-al. (2021), Nat. Mach. Intell. 3:823; delays are learned as in Goeltz et al. (2025), Nat. Commun. 16,
+al. (2021), Nat. Mach. Intell. 3:823; delays: Goeltz et al. (2025), Nat. Commun. 16,
 doi:10.1038/s41467-025-63120-y.
 """
 
