@@ -250,7 +250,8 @@ def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, flo
         put(state.spikes, np.array([exact.spikes, surrogate.spikes])),
         put(state.fullest, np.array(exact.fullest)),
     )
-    return state, {"exact (%)": exact.accuracy[-1], "surrogate (%)": surrogate.accuracy[-1]}
+    last = {"exact (%)": exact.accuracy[-1], "surrogate (%)": surrogate.accuracy[-1]}
+    return state, {name: float(value) for name, value in last.items()}
 
 
 def result(config: Config, state: State) -> Result:
