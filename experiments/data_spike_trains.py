@@ -1,10 +1,8 @@
-"""Data sets of spike trains: files of SHD, SSC and N-MNIST that a user has, and a synthetic set.
+"""Data sets of spike trains: the files of N-MNIST that a user has, and a synthetic set like SHD.
 
-SHD and SSC are HDF5 (`spikes/times` in s, `spikes/units`, `labels`), unpacked; N-MNIST is a folder
-of classes 0 to 9 with a file of 5-byte events a sample. Files are not downloaded.
+N-MNIST is a folder of classes 0 to 9 with a file of 5-byte events a sample; it is not downloaded.
 
-Source: Cramer et al. (2022), IEEE TNNLS 33:2744, for SHD and SSC; Orchard et al. (2015), Front.
-Neurosci. 9:437, for N-MNIST.
+Source: Orchard et al. (2015), Front. Neurosci. 9:437, for N-MNIST.
 """
 
 from collections.abc import Iterable
@@ -16,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from experiments.store import LoadError, read_bytes
 
-CHANNELS, SIDE = 700, 34  # of SHD and SSC; of N-MNIST's sensor, with two polarities
+CHANNELS, SIDE = 700, 34  # of the synthetic set; of N-MNIST's sensor, with two polarities
 EVENT_BYTES = 5
 
 
@@ -50,31 +48,6 @@ def gathered(
     )
 
 
-def heidelberg(path: Path) -> SpikeTrains:
-    """SHD (20 classes) or SSC (35 classes) from one of their HDF5 files.
-
-    Raises:
-        LoadError: if the file is not such a file.
-        ModuleNotFoundError: without h5py, which the extra `interop` brings.
-    """
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise LoadError(path, "file", "an HDF5 file", error) from error
-    with file:
-        for field in ("spikes/times", "spikes/units", "labels"):
-            if field not in file:
-                raise LoadError(path, field, "a data set", "none")
-        labels = file["labels"][:]
-        when, who = file["spikes/times"], file["spikes/units"]
-        if not len(when) == len(who) == len(labels):
-            found = f"{len(when)}, {len(who)} and {len(labels)}"
-            raise LoadError(path, "times, units and labels", "as many of each", found)
-        return gathered(_checked(path, when, who, CHANNELS), labels, CHANNELS)
-
-
 def neuromorphic_mnist(folder: Path) -> SpikeTrains:
     """N-MNIST from the folder Train or Test: unit = 2 (34 y + x) + polarity.
 
@@ -101,15 +74,6 @@ def _events(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise LoadError(path, "event", f"x and y below {SIDE}", max(x.max(), y.max()))
     microseconds = ((high & 127) << 16) | (middle << 8) | low
     return microseconds * 1e-6, 2 * (SIDE * y + x) + (high >> 7)
-
-
-def _checked(path: Path, when: Iterable, who: Iterable, size: int):
-    for k, (times, units) in enumerate(zip(when, who, strict=True)):
-        if len(times) != len(units):
-            raise LoadError(path, f"sample {k}", "as many times as units", len(times) - len(units))
-        if len(units) and not 0 <= int(units.min()) <= int(units.max()) < size:
-            raise LoadError(path, f"sample {k}", f"units below {size}", units.max())
-        yield times, units
 
 
 def raster(trains: SpikeTrains, sample: int, steps: int, dt: float) -> Bool[np.ndarray, "t units"]:

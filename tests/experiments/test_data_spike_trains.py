@@ -1,6 +1,5 @@
 """Spike trains from files written here as their publishers write them, and the synthetic set."""
 
-import h5py
 import numpy as np
 import pytest
 
@@ -8,49 +7,20 @@ from experiments import data_spike_trains as data
 from experiments.store import LoadError
 
 
-def write_heidelberg(path, times, units, labels):
-    with h5py.File(path, "w") as file:
-        spikes = file.create_group("spikes")
-        for name, rows, kind in (("times", times, np.float16), ("units", units, np.uint16)):
-            made = spikes.create_dataset(name, (len(rows),), h5py.vlen_dtype(kind))
-            for k, row in enumerate(rows):
-                made[k] = np.array(row, kind)
-        file["labels"] = np.array(labels, np.uint16)
-
-
-def test_heidelberg_digits_are_read_in_order_of_time(tmp_path):
-    path = tmp_path / "shd_train.h5"
-    write_heidelberg(path, [[0.5, 0.25], []], [[699, 3], []], [7, 19])
-    trains = data.heidelberg(path)
+def test_trains_are_put_in_order_of_time_binned_and_cut():
+    samples = [(np.array([0.5, 0.25]), np.array([9, 3])), (np.zeros(0), np.zeros(0, int))]
+    trains = data.gathered(samples, np.array([7, 19]), 10)
     np.testing.assert_array_equal(trains.times, [0.25, 0.5])
-    np.testing.assert_array_equal(trains.units, [3, 699])
+    np.testing.assert_array_equal(trains.units, [3, 9])
     np.testing.assert_array_equal(trains.starts, [0, 2, 2])
-    np.testing.assert_array_equal(trains.labels, [7, 19])
     spikes = data.raster(trains, 0, 6, 0.1)
-    assert np.argwhere(spikes).tolist() == [[2, 3], [5, 699]]
+    assert np.argwhere(spikes).tolist() == [[2, 3], [5, 9]]
+    assert not data.raster(trains, 1, 6, 0.1).any()
     with pytest.raises(ValueError, match="must lie in 5 steps, got steps 2 to 5"):
         data.raster(trains, 0, 5, 0.1)
     cut = data.until(trains, 0.5)
     np.testing.assert_array_equal(cut.starts, [0, 1, 1])
     assert np.argwhere(data.raster(cut, 0, 5, 0.1)).tolist() == [[2, 3]]
-
-
-def test_a_file_that_is_not_the_data_set_is_refused(tmp_path):
-    path = tmp_path / "a.h5"
-    path.write_bytes(b"no")
-    with pytest.raises(LoadError, match="expected an HDF5 file"):
-        data.heidelberg(path)
-    for units, told in (([[700]], "units below 700"), ([[1, 2]], "as many times as units")):
-        write_heidelberg(path, [[0.1]], units, [0])
-        with pytest.raises(LoadError, match=told):
-            data.heidelberg(path)
-    write_heidelberg(path, [[0.1]], [[1]], [0, 1])
-    with pytest.raises(LoadError, match="as many of each"):
-        data.heidelberg(path)
-    with h5py.File(path, "w") as file:
-        file["labels"] = [0]
-    with pytest.raises(LoadError, match="spikes/times"):
-        data.heidelberg(path)
 
 
 def test_events_of_n_mnist_are_unpacked_bit_by_bit(tmp_path):
