@@ -44,6 +44,7 @@ from snn.decoder import Block, Decoder, RMSNorm
 from snn.delivery import EventLoop
 from snn.events import pack
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
+from snn.loihi_learning import SumOfProducts, Synapses, Trace
 from snn.network import Clock, Group, Network, Pathway, PoissonGroup, SpikeInput
 from snn.plasticity import BCM
 from snn.projections import Linear
@@ -309,6 +310,10 @@ def spiking_cases():
     yield Case(EscapeLIF, lambda _: escape.init(4), step, x)
     loihi = integer.LoihiCuba(400, 200, 10)
     yield Case(integer.LoihiCuba, lambda _: loihi.init(4), loihi.step, (x * 20).astype(jnp.int32))
+    rule = SumOfProducts("0.1*x1*y0 - 0.1*y1*x0", pre=(Trace(1e-2),), post=(Trace(1e-2),))
+    start = lambda key: rule.init(Synapses(*jax.random.uniform(key, (3, 4, 4))))
+    step = lambda s, value: rule.step(s, (value, value[::-1]), dt=1e-3)
+    yield Case(SumOfProducts, start, step, spikes)
     rate = lambda s, value: bcm.step(s, value, dt=1e-3)
     yield Case(BCM, lambda key: bcm.init(jax.random.uniform(key, (4, 2))), rate, x)
     clock = Clock(1e-3, jnp.int32(0), key)

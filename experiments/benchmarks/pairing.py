@@ -41,8 +41,8 @@ def python_of(peer: str) -> Path | None:
         if not Path(named).is_file():
             raise Refusal(f"{variable}: expected the path of a Python, found {named}")
         return Path(named)
-    python = ENVIRONMENTS / peer / "bin" / "python"
-    return python if python.is_file() else None
+    installed = ENVIRONMENTS / peer / ".installed"  # not there if an install broke off
+    return ENVIRONMENTS / peer / "bin" / "python" if installed.is_file() else None
 
 
 def variable_of(peer: str) -> str:

@@ -49,13 +49,15 @@ class Regime(NamedTuple):
     band: tuple[float, float]  # Hz, where the oscillation is looked for
     nest_hz: float  # mean rate in NEST 3.10.0 at full size, this resolution
     printed_hz: float | None  # mean rate of the paper's simulation, figure 8
+    shown_s: float  # of the figure
+    bin_s: float
 
 
 REGIMES = (
-    Regime("synchronous regular", 3.0, 2.0, 0.6, (250.0, 400.0), 334.6, None),
-    Regime("synchronous irregular, fast", 6.0, 4.0, 1.0, (100.0, 300.0), 60.2, 60.7),
-    Regime("asynchronous irregular", 5.0, 2.0, 1.0, (5.0, 400.0), 37.8, 37.7),
-    Regime("synchronous irregular, slow", 4.5, 0.9, 2.0, (10.0, 60.0), 6.15, 5.5),
+    Regime("synchronous regular", 3.0, 2.0, 0.6, (250.0, 400.0), 334.6, None, 0.02, 1e-4),
+    Regime("synchronous irregular, fast", 6.0, 4.0, 1.0, (100.0, 300.0), 60.2, 60.7, 0.1, 5e-4),
+    Regime("asynchronous irregular", 5.0, 2.0, 1.0, (5.0, 400.0), 37.8, 37.7, 0.1, 5e-4),
+    Regime("synchronous irregular, slow", 4.5, 0.9, 2.0, (10.0, 60.0), 6.15, 5.5, 0.2, 1e-3),
 )
 FAST_HZ, SLOW_HZ = 180.0, 22.0  # oscillations printed in figure 8
 
@@ -84,7 +86,7 @@ class Result(NamedTuple):
     cv: Float[np.ndarray, " 4"]
     peak_hz: Float[np.ndarray, " 4"]
     theory_hz: Float[np.ndarray, " 4"]  # NaN where the theory has no stationary state to offer
-    activity_hz: Float[np.ndarray, "4 bins"]  # the last 100 ms, in bins of 0.5 ms
+    activity_hz: Float[np.ndarray, "4 steps"]  # of all neurons in the last 200 ms
     spikes: Bool[np.ndarray, "4 steps n"]  # of SHOWN neurons in the same time
 
 
@@ -166,13 +168,13 @@ def run(config: Config) -> Result:
 def _measure(regime: Regime, config: Config) -> tuple[Array, ...]:
     spikes = spikes_of(regime, config)
     stationary = regime.name != "synchronous regular"
-    last = spikes[-1000:]
+    last = spikes[-2000:]
     return (
         np.float64(spikes.mean() / DT),
         np.float64(cv_isi(spikes[:, :CV_OF], DT)),
         np.float64(peak_frequency(spikes, DT, regime.band)),
         np.float64(theory_hz(regime) if stationary else np.nan),
-        last.reshape(200, 5, -1).mean(axis=(1, 2)) / DT,
+        last.mean(axis=1) / DT,
         last[:, : SHOWN * 100 : 100],
     )
 
@@ -192,21 +194,25 @@ def summary(config: Config, result: Result) -> list[Row]:
 def figure(result: Result):
     """The four regimes of figure 8: spikes of 50 neurons above the activity of all.
 
-    a to d, synchronous regular, fast irregular, asynchronous, slow irregular. Dashed: the rate of
-    the self-consistent theory, where there is one.
+    a to d, synchronous regular, fast irregular, asynchronous, slow irregular, each over a time that
+    shows its rhythm. Dashed: the rate of the self-consistent theory, where there is one.
     """
     drawing, axes = panels(2, 4, height_mm=70)
-    time = np.arange(200) * 0.5
     for i, regime in enumerate(REGIMES):
         above, below = axes[i], axes[4 + i]
-        step, neuron = np.nonzero(result.spikes[i])
-        above.scatter(step * 0.1, neuron, s=0.4, color=BLACK, linewidths=0, rasterized=True)
-        above.set(xlim=(0, 100), ylabel="neuron" if i == 0 else "")
+        steps, width = round(regime.shown_s / DT), round(regime.bin_s / DT)
+        step, neuron = np.nonzero(result.spikes[i, -steps:])
+        above.scatter(step * DT * 1e3, neuron, s=0.6, color=BLACK, linewidths=0, rasterized=True)
+        above.set(ylim=(-1, SHOWN), ylabel="neuron" if i == 0 else "")
         above.set_title(f"g = {regime.g:g}, $\\eta$ = {regime.eta:g}", loc="right")
-        below.plot(time, result.activity_hz[i], color=BLUE)
+        activity = result.activity_hz[i, -steps:].reshape(-1, width).mean(axis=1)
+        edges = np.arange(len(activity) + 1) * regime.bin_s * 1e3
+        below.stairs(activity, edges, baseline=None, color=BLUE)
         if np.isfinite(result.theory_hz[i]):
             below.axhline(result.theory_hz[i], color=VERMILION, linewidth=0.6, linestyle="--")
-        below.set(xlim=(0, 100), ylim=(0, None), xlabel="time (ms)")
+        for ax in (above, below):
+            ax.set(xlim=(0, regime.shown_s * 1e3))
+        below.set(ylim=(0, None), xlabel="time (ms)")
         below.set_ylabel("activity (Hz)" if i == 0 else "")
         below.set_title("")
     return drawing

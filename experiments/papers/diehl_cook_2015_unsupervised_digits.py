@@ -313,20 +313,23 @@ def figure(result: Result):
         row, column = divmod(place, side)
         tile = result.synapses[:, neuron].reshape(28, 28)
         sheet[row * 28 : row * 28 + 28, column * 28 : column * 28 + 28] = tile
-    a.imshow(sheet, vmin=0, vmax=np.quantile(sheet, 0.999))
+    image = a.imshow(sheet, vmin=0, vmax=np.quantile(sheet, 0.999))
+    drawing.colorbar(image, ax=a, label="weight", shrink=0.6)
     a.set(xticks=[], yticks=[])
-    b.plot(np.arange(1, len(result.online) + 1), result.online, color=BLUE)
+    b.plot(np.arange(2, len(result.online) + 2), result.online, color=BLUE)
     b.set(xlabel="images (thousands)", ylabel="accuracy", ylim=(0, 1))
     return drawing
 
 
 def verify() -> list[Check]:
-    """The paper's 87.0 % for 400 neurons, after one pass here; labels from training data alone."""
+    """No worse than the paper's 87.0 % for 400 neurons; labels from training data alone.
+
+    One-sided, because one pass here and three there, with other synapses, are not one experiment.
+    """
     config = Config()
     state = init(config)
     for chunk in range(chunks(config)):
         state, _ = step(config, state, chunk)
     accuracy = result(config, state).accuracy
-    told = "test accuracy, 400 neurons, figure 2"
-    # one pass here and three there, with other synapses: ours is 0.906 with this seed
-    return [Check(PAPER, told, 0.87, accuracy, 0.04)]
+    told = "by how much the test accuracy of 400 neurons falls short of 0.870, figure 2"
+    return [Check(PAPER, told, 0.0, max(0.0, 0.87 - accuracy), 0.0)]

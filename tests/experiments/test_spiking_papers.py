@@ -8,6 +8,7 @@ import pytest
 from experiments import data_spiking
 from experiments.papers import brunel_2000_sparse_networks as brunel
 from experiments.papers import diehl_cook_2015_unsupervised_digits as digits
+from experiments.papers import pfister_gerstner_2006_triplets as triplets
 from experiments.papers import song_2000_competitive_hebbian_learning as song
 from experiments.papers import vogels_abbott_2005_irregular_activity as vogels
 from snn.delivery import EventScatter
@@ -110,3 +111,22 @@ def test_random_manifolds_are_smooth_curves_in_the_unit_cube():
 def test_a_run_too_short_to_measure_is_refused(config):
     with pytest.raises(ValueError, match="must lie in"):
         config()
+
+
+def test_triplets_follow_the_frequency_of_visual_cortex_and_pairs_cannot():
+    """All ten measurements within two standard errors, by 60 pairs at each frequency."""
+    checks = triplets.verify()
+    assert len(checks) == 10
+    assert failed(checks) == []
+    result = triplets.run(triplets.Config())
+    assert triplets.misfit(result.triplets) < 1 < triplets.misfit(result.pairs)
+    assert len(triplets.figure(result).axes) == 2
+
+
+def test_the_pairing_protocol_is_what_the_rule_sees():
+    """One pair of spikes, 10 ms apart, by the rule's closed form: no triplet is complete."""
+    found = triplets.changes(triplets.TRIPLETS, 1)
+    np.testing.assert_allclose(found[0], 0, atol=1e-6)  # A2+ is 0
+    np.testing.assert_allclose(found[1], -7.1e-3 * np.exp(-10 / 33.7), rtol=1e-3)  # float32 near 1
+    with pytest.raises(ValueError, match="pairs must be at least 1"):
+        triplets.Config(pairs=0)

@@ -18,6 +18,7 @@ from snn.spiking_beliefs_firing import Coupled, Rates, Varied
 from snn.spiking_beliefs_rivals import WinnerTakeAll
 
 EPISODES, MOVES = 6, 2
+FIRST_STEP = eqx.filter_jit(lambda a, seen: a.step(a.init(), seen, key=jax.random.key(0))[1])
 MAZE = t_maze(cue_reliability=0.95, reward_probability=0.8)
 IN_RATES = WinnerTakeAll(1, firing=Rates())
 # the membrane settles to e^(-25 ms / 4 ms) = 2e-3 of each jump; over the window, .4 of that in mean
@@ -72,7 +73,7 @@ def test_coupled_mismatched_neurons_act_as_the_exact_agent():
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_precision_is_the_gain_of_the_policies(gamma):
     agent = SpikingAgent(maze_agent(gamma), IN_RATES)
-    _, decision = agent.step(agent.init(), (0, 0), key=jax.random.key(0))
+    decision = FIRST_STEP(agent, (jnp.array(0), jnp.array(0)))
     wanted = agent.twin.policies(decision.belief, jnp.array(0))
     np.testing.assert_allclose(decision.policies, wanted, atol=SETTLED)
 
@@ -108,11 +109,11 @@ def test_a_missing_outcome_leaves_the_prior_and_imprecise_synapses_bend_the_beli
     _, _, D, model = two_factors()
     twin = Agent(model, Exhaustive(1), selection=BestAction())
     agent = SpikingAgent(twin, IN_RATES)
-    _, decision = agent.step(agent.init(), (-1, -1), key=jax.random.key(0))
+    decision = FIRST_STEP(agent, (jnp.array(-1), jnp.array(-1)))
     np.testing.assert_allclose(decision.belief.tables[0], np.outer(*D), atol=SETTLED)
     # synapses twice as strong square the likelihood
     strong = SpikingAgent(twin, IN_RATES, model.replace(A=tuple(a**2 for a in model.A)))
-    _, decision = strong.step(strong.init(), (1, 0), key=jax.random.key(0))
+    decision = FIRST_STEP(strong, (jnp.array(1), jnp.array(0)))
     A, *_ = two_factors()
     wanted = np.outer(*D) * A[0][1] ** 2 * A[1][0][None] ** 2
     np.testing.assert_allclose(decision.belief.tables[0], wanted / wanted.sum(), atol=SETTLED)

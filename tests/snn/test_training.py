@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from snn.eventprop import EventLIF
 from snn.neurons import LI, LIF, CubaLIF, soft_reset
@@ -38,13 +39,17 @@ def loss(net, inputs=INPUTS, run=rollout):
     return 0.5 * jnp.sum((run(net, inputs)[-1] - TARGETS) ** 2)
 
 
+GRADIENT = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+E_PROP = eqx.filter_jit(lambda net, x, targets: e_prop(net, x, lambda y, t: y - t, targets))
+
+
 def close(a, b, **how):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **how), a, b)
 
 
 def test_checkpointing_changes_no_gradient():
     run = lambda net, x: rollout_checkpointed(net, x, 6)
-    full, cut = eqx.filter_grad(loss)(network(True)), eqx.filter_grad(loss)(network(True), run=run)
+    full, cut = GRADIENT(network(True)), GRADIENT(network(True), run=run)
     close(full, cut, rtol=1e-5, atol=1e-6)  # float32 sums in another order
     with pytest.raises(ValueError, match="divide the 36 steps, got 7"):
         rollout_checkpointed(network(True), INPUTS, 7)
@@ -53,8 +58,7 @@ def test_checkpointing_changes_no_gradient():
 def test_sparse_input_is_the_dense_input():
     order = jnp.argsort(-INPUTS, axis=1)
     who = jnp.where(jnp.take_along_axis(INPUTS, order, axis=1) > 0, order, 8)
-    dense = eqx.filter_value_and_grad(loss)(network(True))
-    sparse = eqx.filter_value_and_grad(loss)(network(True), Events(who))
+    dense, sparse = GRADIENT(network(True)), GRADIENT(network(True), Events(who))
     close(dense, sparse, rtol=1e-4, atol=1e-5)
     assert float(rollout(network(True), INPUTS)[0].sum()) > 10
 
@@ -70,14 +74,13 @@ def bptt_without_recurrent_paths(net):
         flat = SpikingNetwork((Layer(weight, hidden.neuron), readout), net.dt)
         return loss(flat, jnp.concatenate([INPUTS, before], axis=1))
 
-    return eqx.filter_grad(objective)(net)
+    return eqx.filter_jit(eqx.filter_grad(objective))(net)
 
 
 def test_e_prop_is_the_gradient_through_time_where_nothing_recurs(x64):
     net = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), network(False))
-    error = lambda y, target: y - target
-    online = e_prop(net, jnp.asarray(INPUTS, jnp.float64), error, jnp.asarray(TARGETS, jnp.float64))
-    full = eqx.filter_grad(loss)(net, jnp.asarray(INPUTS, jnp.float64))
+    online = E_PROP(net, jnp.asarray(INPUTS, jnp.float64), jnp.asarray(TARGETS, jnp.float64))
+    _, full = GRADIENT(net, jnp.asarray(INPUTS, jnp.float64))
     for a, b in zip(online.layers, full.layers, strict=True):
         np.testing.assert_allclose(a.weight, b.weight, rtol=1e-9, atol=1e-12)
     assert float(jnp.abs(full.layers[0].weight).max()) > 0.1
@@ -85,8 +88,8 @@ def test_e_prop_is_the_gradient_through_time_where_nothing_recurs(x64):
 
 def test_e_prop_is_the_gradient_through_time_where_recurrent_paths_are_cut():
     net = network(True)
-    online = e_prop(net, INPUTS, lambda y, target: y - target, TARGETS)
-    cut, full = bptt_without_recurrent_paths(net), eqx.filter_grad(loss)(net)
+    online = E_PROP(net, INPUTS, TARGETS)
+    cut, (_, full) = bptt_without_recurrent_paths(net), GRADIENT(net)
     for a, b in zip(online.layers, cut.layers, strict=True):
         np.testing.assert_allclose(a.weight, b.weight, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
@@ -110,70 +113,86 @@ def test_activity_is_penalised_outside_its_band_alone():
 def test_soft_reset_learns_too():
     hidden = dense_layer(8, LIF(20e-3, reset=soft_reset), 6, 40.0, key=KEYS[2])
     net = SpikingNetwork((hidden, network(False).layers[1]), 1e-3)
-    assert float(jnp.abs(eqx.filter_grad(loss)(net).layers[0].weight).max()) > 0
+    assert float(jnp.abs(GRADIENT(net)[1].layers[0].weight).max()) > 0
 
 
 TIMES = jnp.array([1e-3, 4e-3, 2e-3, 9e-3, jnp.inf])
 WEIGHT = jnp.array([[3.0, 4.0], [2.0, -1.0], [2.5, 3.0], [4.0, 5.0], [9.0, 9.0]])
 
 
-def test_exact_times_are_those_of_fine_steps(x64):
-    layer = EventLIF(5e-3, spikes=4)
-    weight, arrive = jnp.asarray(WEIGHT, float), jnp.asarray(TIMES, float)
+@pytest.mark.parametrize("ratio", [2, 4])
+def test_exact_times_are_those_of_fine_steps(ratio, x64):
+    layer = EventLIF(5e-3, ratio=ratio, spikes=4)
+    weight, arrive = jnp.asarray(ratio * WEIGHT / 2, float), jnp.asarray(TIMES, float)
     times = np.asarray(layer(weight, arrive))
-    dt, neuron = 1e-6, CubaLIF(10e-3, tau_syn=5e-3)
+    dt, neuron = 2e-6, CubaLIF(ratio * 5e-3, tau_syn=5e-3)
     arrivals = jnp.rint(arrive[:4] / dt).astype(int)
     step = lambda s, t: neuron.step(s, (arrivals == t) @ weight[:4], dt=dt)
-    _, spikes = jax.lax.scan(step, neuron.init(2), jnp.arange(40_000))
+    _, spikes = jax.lax.scan(step, neuron.init(2), jnp.arange(10_000))
     for n in range(2):
         found = np.nonzero(np.asarray(spikes[:, n]))[0] * dt
         exact = times[np.isfinite(times[:, n]), n]
         assert len(found) == len(exact) >= 2
-        np.testing.assert_allclose(exact, found, atol=3 * dt)
-
-
-def test_first_spikes_by_prefix_sums_are_the_first_of_the_event_loop():
-    key = jax.random.key(1)
-    weight, times = jax.random.normal(key, (30, 20)), jax.random.uniform(key, (30,), maxval=30e-3)
-    layer = EventLIF(5e-3)
-    one, all_ = layer.first(weight, times), layer(weight, times)[0]
-    assert 3 < int(jnp.isfinite(one).sum()) < 20
-    np.testing.assert_allclose(one, all_, rtol=1e-4)  # prefix sums in float32
+        np.testing.assert_allclose(exact, found, atol=3 * dt)  # steps delay every reset
 
 
 def test_gradients_of_spike_times_are_finite_differences(x64):
-    first, second = EventLIF(5e-3, spikes=3), EventLIF(5e-3)
+    first, second = EventLIF(5e-3, ratio=4, spikes=3), EventLIF(5e-3, ratio=4)
     key = jax.random.key(2)
-    w1 = jax.random.uniform(key, (4, 6), minval=1.0, maxval=4.0)
+    w1 = jax.random.uniform(key, (4, 6), minval=3.0, maxval=8.0)
     w2 = jax.random.uniform(key, (6, 2), minval=0.5, maxval=2.0)
     times = jnp.array([1.0, 4.0, 2.0, 9.0]) * 1e-3
 
-    def objective(w1, w2, times):
-        hidden = first(w1, times)
-        out = second.first(jnp.tile(w2, (3, 1)), hidden.ravel())
-        return jnp.sum(out * jnp.array([1.0, -2.0])) * 1e3  # ms
+    delays = jax.random.uniform(key, (4, 6), maxval=3e-3)
 
-    assert int(jnp.isfinite(first(w1, times)).sum()) >= 9
-    objective = jax.jit(objective)
-    exact = jax.grad(objective, (0, 1, 2))(w1, w2, times)
-    for place, (array, gradient) in enumerate(zip((w1, w2, times), exact, strict=True)):
-        size = 1e-6 * (1.0 if place < 2 else 1e-3)
-        for at in np.ndindex(array.shape):
-            nudged = [
-                objective(
-                    *[a.at[at].add(s) if i == place else a for i, a in enumerate((w1, w2, times))]
-                )
-                for s in (size, -size)
-            ]
-            slope = float((nudged[0] - nudged[1]) / (2 * size))
-            assert float(gradient[at]) == pytest.approx(slope, rel=1e-4, abs=1e-6)
+    def objective(w1, w2, times, delays):
+        hidden = first(w1, times, delays)
+        (out,) = second(jnp.tile(w2, (3, 1)), hidden.ravel())
+        return jnp.sum(out * jnp.array([1.0, -2.0])) * 1e3, hidden  # ms
+
+    given = w1, w2, times, delays
+    exact, hidden = jax.jit(jax.grad(objective, (0, 1, 2, 3), has_aux=True))(*given)
+    assert int(jnp.isfinite(hidden).sum()) >= 9
+    flat, unravel = ravel_pytree(given)
+    sizes = zip(given, (1e-6, 1e-6, 1e-9, 1e-9), strict=True)
+    size = ravel_pytree([jnp.full(a.shape, each) for a, each in sizes])[0]
+    at = jax.jit(jax.vmap(lambda nudge: objective(*unravel(flat + nudge))[0]))
+    slopes = (at(jnp.diag(size)) - at(-jnp.diag(size))) / (2 * size)
+    assert np.count_nonzero(slopes) > 30  # the last input comes too late for some
+    np.testing.assert_allclose(ravel_pytree(exact)[0], slopes, rtol=1e-4, atol=1e-6)
+
+
+def test_a_neuron_follows_no_more_spikes_than_it_is_told_to():
+    fire = jax.jit(lambda spikes: EventLIF(5e-3, spikes=spikes)(WEIGHT, TIMES), static_argnums=0)
+    many = fire(4)
+    np.testing.assert_array_equal(fire(2), many[:2])
+    assert np.isfinite(many[2]).any()
+
+
+def test_delays_are_inputs_that_come_later(x64):
+    weight, times = jnp.asarray(WEIGHT, float), jnp.asarray(TIMES, float)
+    delays = jnp.tile(jnp.array([0.0, 5e-3, 1e-3, 2e-3, 0.0])[:, None], (1, 2))
+    fire = jax.jit(EventLIF(5e-3, spikes=3).__call__)
+    shared = fire(weight, times + delays[:, 0])
+    np.testing.assert_allclose(fire(weight, times, delays), shared, rtol=1e-12)
+    own = delays.at[:, 1].add(4e-3)  # of the second neuron, all alike: its spikes follow
+    moved = fire(weight, times, own)
+    np.testing.assert_allclose(moved[:, 0], shared[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(moved[:, 1], shared[:, 1] + 4e-3, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0.5, -2e-3])
+def test_inputs_outside_the_range_of_the_sums_are_refused(shift):
+    with pytest.raises(RuntimeError, match="before 80 tau_syn"):
+        EventLIF(5e-3)(WEIGHT, TIMES + shift)
 
 
 @pytest.mark.parametrize(
     "build, culprit",
     [
         (lambda: EventLIF(0.0), "tau_syn"),
-        (lambda: EventLIF(1.0, spikes=0), "spikes must be at least 1"),
+        (lambda: EventLIF(1.0, spikes=0), "spikes must be a whole number from 1, got 0"),
+        (lambda: EventLIF(1.0, ratio=1), "ratio must be a whole number from 2, got 1"),
     ],
 )
 def test_a_bad_event_neuron_is_refused(build, culprit):

@@ -56,7 +56,7 @@ class Norse(nn.Module):
         import norse.torch as norse
 
         inverse = torch.tensor((1 - KEEP) / 1e-3)
-        self.first, self.second = linear(work["w1"] / (1 - KEEP)), linear(work["w2"])
+        self.first, self.second = linear(work["w1"]), linear(work["w2"])
         settings = norse.LIFBoxParameters(
             tau_mem_inv=inverse, method="super", alpha=torch.tensor(SLOPE)
         )
@@ -67,8 +67,9 @@ class Norse(nn.Module):
         """Read-out membranes over time."""
         currents, state, own, sent = self.first(inputs), None, None, []
         for now in currents:
-            spikes, state = self.hidden(now, state)
-            u, own = self.out(self.second(spikes), own)
+            # its membranes take in a fraction 1 - KEEP of their input
+            spikes, state = self.hidden(now / (1 - KEEP), state)
+            u, own = self.out(self.second(spikes) / (1 - KEEP), own)
             sent.append(u)
         return torch.stack(sent)
 
