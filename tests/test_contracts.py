@@ -63,7 +63,8 @@ from snn.spiking_beliefs_gaussian import SpikingKalman
 from snn.spiking_beliefs_learning import LearningBelief
 from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
-from snn.spiking_pc import SpikingPC, TracePlasticity
+from snn.spiking_pc import SpikingPC
+from snn.spiking_pc_learning import TracePlasticity
 from snn.stochastic_neurons import EscapeLIF, PoissonSource, Refractory
 from snn.training import SpikingNetwork as TrainedNetwork
 from snn.training import dense_layer

@@ -11,7 +11,8 @@ from fep.predictive_coding.learning import PredictiveCoding
 from fep.predictive_coding.network import chain, multilayer
 from snn.coding import HalvingCode
 from snn.plasticity import pair_trace
-from snn.spiking_pc import SpikingPC, TracePlasticity, circuit, raster
+from snn.spiking_pc import SpikingPC, circuit, raster
+from snn.spiking_pc_learning import TracePlasticity
 
 WIDTHS = (5, 8, 6, 3)
 
