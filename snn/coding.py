@@ -56,7 +56,7 @@ class HalvingCode(eqx.Module):
         self, value: Float[Array, " d"], trace: Float[Array, " d"], blur: Int[Array, ""] | int = 0
     ) -> tuple[Float[Array, " d"], Int[Array, " d"]]:
         """One cycle towards a held value: the new trace, and its move in finest spikes."""
-        blurred = jnp.exp2(jnp.asarray(blur, value.dtype))
+        blurred = jnp.ldexp(jnp.ones((), value.dtype), blur)  # exact, as exp2 is not
         gap, unit = value - trace, self.finest * blurred
         away = jnp.minimum(self.nearest(jnp.abs(gap) / unit), jnp.floor(self.most / blurred))
         whole = (jnp.sign(gap) * away * blurred).astype(jnp.int32)

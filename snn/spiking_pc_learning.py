@@ -61,9 +61,7 @@ class TracePlasticity(eqx.Module):
         settled = jax.vmap(populations.settle)(*batch)
         state = settled.state
         ends = zip(state.error_traces, state.value_traces, strict=True)
-        changes = [
-            (jnp.einsum("bi,bj->ij", h, r) / len(h), jnp.mean(h, axis=0)) for h, r in ends
-        ]
+        changes = [(jnp.einsum("bi,bj->ij", h, r) / len(h), jnp.mean(h, axis=0)) for h, r in ends]
         energy = jnp.mean(jax.vmap(populations.energy)(state))
         return energy, _descent(network, changes), settled
 
@@ -84,9 +82,7 @@ class LeakyTracePlasticity(TracePlasticity):
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must lie between 0 and 1, got {self.decay}")
 
-    def learn(
-        self, network: PCNetwork, batch: Batch
-    ) -> tuple[Float[Array, ""], PCNetwork, Trial]:
+    def learn(self, network: PCNetwork, batch: Batch) -> tuple[Float[Array, ""], PCNetwork, Trial]:
         """Energy and minus the mean deposit, as above, and the recorded trials."""
         trials = self.settle(network, batch)
         changes = []
@@ -165,9 +161,10 @@ class ErrorScaledCodes(eqx.Module):
 
     def codes(self, state: ErrorScale) -> PopulationCodes:
         """The codes of such errors."""
-        octaves = jnp.round(jnp.log2(state.magnitudes))
-        reach = 2.0 ** (self.code.halvings - 1)
-        scaled = lambda octave: replace(self.code, largest=reach * jnp.exp2(octave))
+        octaves = jnp.round(jnp.log2(state.magnitudes)).astype(jnp.int32)
+        octaves += self.code.halvings - 1  # from the finest spike to the largest
+        unit = jnp.ones((), state.magnitudes.dtype)
+        scaled = lambda octave: replace(self.code, largest=jnp.ldexp(unit, octave))
         values = (scaled(octave - self.values) for octave in octaves[:-1])
         errors = (scaled(octave - self.errors) for octave in octaves)
         return PopulationCodes((self.code, *values), tuple(errors))
@@ -209,9 +206,7 @@ class SpikingLearner(eqx.Module):
         memory = self.optimiser.init(eqx.filter(network, eqx.is_array))
         return SpikingLearnerState(network, memory, self.codes.init(len(network.layers)))
 
-    def step(
-        self, state: SpikingLearnerState, batch: Batch
-    ) -> tuple[SpikingLearnerState, Lesson]:
+    def step(self, state: SpikingLearnerState, batch: Batch) -> tuple[SpikingLearnerState, Lesson]:
         """One update on one batch."""
         network, memory, scale = state
         energy, slope, settled = self.rule(state).learn(network, batch)
