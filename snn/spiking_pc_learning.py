@@ -216,6 +216,11 @@ class SpikingLearner(eqx.Module):
         mean = lambda totals: jnp.mean(totals.astype(energy.dtype), axis=0)
         return state, Lesson(energy, mean(settled.value_spikes), mean(settled.error_spikes))
 
+    def listen(self, state: SpikingLearnerState, batch: Batch) -> SpikingLearnerState:
+        """Hear how large the errors of a batch are, and learn nothing else from it."""
+        settled = self.rule(state).learn(state.network, batch)[2]
+        return state._replace(scale=self.codes.step(state.scale, settled.state.error_traces)[0])
+
     def rule(self, state: SpikingLearnerState) -> TracePlasticity:
         """The plasticity of the present moment."""
         return TracePlasticity(self.codes.codes(state.scale), self.rate, self.steps, self.blur)
