@@ -1,7 +1,7 @@
 """Spiking predictive coding whose thresholds follow its errors, beside rate predictive coding.
 
 Digits by default. FashionMNIST: --data fashion-mnist --hidden 400 --seeds 1 --batch 64
---rate 5e-4 --settle-rate 0.05 --settle-steps 4 --blur 3 --epochs 16, or --hidden 1024-512 --epochs 12;
+--rate 5e-4 --settle-rate 0.05 --settle-steps 4 --epochs 16, or --hidden 1024-512 --epochs 12;
 MNIST: the same with --data mnist --energy categorical --shift 1 --epochs 24.
 """
 
@@ -139,14 +139,13 @@ class Result(NamedTuple):
 
 def init(config: Config) -> State:
     """Networks before learning."""
-    programs = _programs(config)
-    rates, spiking = [], []
+    compiled, rates, spiking = programs(config), [], []
     for k in range(config.seeds):
         key = jax.random.key(config.seed + k)
         energy = ENERGIES[config.energy]
         network = multilayer(_widths(config), jax.nn.relu, key=key, output=energy)
-        rates.append(programs.rate.init(network))
-        spiking.append(programs.listen(programs.spiking.init(network)))
+        rates.append(compiled.rate.init(network))
+        spiking.append(compiled.listen(compiled.spiking.init(network)))
     rows = config.epochs + 1
     sizes = len(LEARNERS), len(RULES), len(_widths(config)) - 1, len(KINDS)
     nothing = History(*(jnp.full((rows, n, config.seeds), jnp.nan) for n in sizes))
@@ -161,11 +160,11 @@ def chunks(config: Config) -> int:
 
 def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, float]]:
     """One epoch of both learners and every seed."""
-    programs, rates, spiking, spikes = _programs(config), [], [], []
+    compiled, rates, spiking, spikes = programs(config), [], [], []
     for k, (rate, spike) in enumerate(zip(state.rates, state.spiking, strict=True)):
         key = jax.random.fold_in(jax.random.key(config.seed + k), chunk)
-        rates.append(programs.rate_epoch(rate, key))
-        after, row = programs.spiking_epoch(spike, key)
+        rates.append(compiled.rate_epoch(rate, key))
+        after, row = compiled.spiking_epoch(spike, key)
         spiking.append(after)
         spikes.append(row)
     state = State(tuple(rates), tuple(spiking), state.history)
@@ -182,7 +181,7 @@ def step(config: Config, state: State, chunk: int) -> tuple[State, dict[str, flo
 
 def result(config: Config, state: State) -> Result:
     """The history, and what an unexpected label costs."""
-    told = [_programs(config).surprise(spiking) for spiking in state.spiking]
+    told = [programs(config).surprise(spiking) for spiking in state.spiking]
     surprise = np.stack([np.asarray(t) for t in told], axis=-1)
     return Result(*(np.asarray(part) for part in state.history), surprise)
 
@@ -212,7 +211,8 @@ def learners(config: Config, updates: int) -> tuple[Learner, SpikingLearner]:
 
 
 @cache
-def _programs(config: Config) -> Programs:
+def programs(config: Config) -> Programs:
+    """What a config trains, compiled once."""
     train, test = _data(config)
     inputs, labels = jnp.asarray(train.inputs), jax.nn.one_hot(train.labels, CLASSES)
     batches = len(inputs) // config.batch
@@ -291,7 +291,7 @@ def _widths(config: Config) -> tuple[int, ...]:
 
 def _follow(config: Config, state: State, row: int) -> History:
     pairs = zip(state.rates, state.spiking, strict=True)
-    seen = [_programs(config).follow(*pair) for pair in pairs]
+    seen = [programs(config).follow(*pair) for pair in pairs]
     accuracy, cosine, magnitude = (jnp.stack(part, axis=1) for part in zip(*seen, strict=True))
     old = state.history
     return History(
