@@ -247,27 +247,28 @@ def programs(config: Config) -> Programs:
         rule, network = spiking.rule(state), state.network
         settings = rule.rate, rule.steps
         rules = [rule, *(TracePlasticity(HalvingCode(1.0, n), *settings) for n in FIXED)]
-        rules += [LeakyTracePlasticity(rule.code, *settings, rule.blur, d) for d in DECAYS]
+        slopes = [r(network, probe)[1] for r in rules]
+        leaky = [LeakyTracePlasticity(rule.code, *settings, rule.blur, d) for d in DECAYS]
+        trials = leaky[0].settle(network, probe)
+        slopes += [r.slope(network, trials) for r in leaky]
         wanted = rate.gradient(network, probe)[1]
-        cosines = [_worst_cosine(r(network, probe)[1], wanted) for r in rules]
+        cosines = [_worst_cosine(slope, wanted) for slope in slopes]
         right = accuracy(rates.network.predict), accuracy(rule.populations(network).predict)
         return jnp.stack(right), jnp.stack(cosines), state.scale.magnitudes
 
     def surprise(state):
         rule = spiking.rule(state)
         codes = rule.code, *(HalvingCode(1.0, n) for n in FIXED)
-        seen = jnp.asarray(test.inputs[:PROBE])
-        right = jax.nn.one_hot(test.labels[:PROBE], CLASSES)
-        spikes = lambda code, y: (
-            jnp.sum(
-                jax.vmap(SpikingPC(state.network, code, rule.rate, rule.steps).settle)(
-                    seen, y
-                ).error_spikes
-            )
-            / (len(seen) * sum(widths[1:]))
-        )
-        each = [[spikes(code, y) for y in (right, jnp.roll(right, 1, axis=1))] for code in codes]
-        return jnp.array(each)
+        seen, right = test.inputs[:PROBE], jax.nn.one_hot(test.labels[:PROBE], CLASSES)
+        both = jnp.concatenate([right, jnp.roll(right, 1, axis=1)])
+
+        def spikes(code):
+            populations = SpikingPC(state.network, code, rule.rate, rule.steps)
+            settled = jax.vmap(populations.settle)(jnp.tile(seen, (2, 1)), both)
+            total = jnp.sum(settled.error_spikes, axis=1).reshape(2, -1)
+            return jnp.mean(total, axis=1) / sum(widths[1:])
+
+        return jnp.stack([spikes(code) for code in codes])
 
     return Programs(
         rate,

@@ -85,13 +85,17 @@ class LeakyTracePlasticity(TracePlasticity):
     def learn(self, network: PCNetwork, batch: Batch) -> tuple[Float[Array, ""], PCNetwork, Trial]:
         """Energy and minus the mean deposit, as above, and the recorded trials."""
         trials = self.settle(network, batch)
+        energy = jnp.mean(jax.vmap(self.populations(network).energy)(trials.state))
+        return energy, self.slope(network, trials), trials
+
+    def slope(self, network: PCNetwork, trials: Trial) -> PCNetwork:
+        """Minus the mean deposit of recorded trials, had their traces leaked."""
         changes = []
         for deposit in trials.deposits:
             leaking = jax.vmap(lambda d: leak(d, self.decay))(deposit)
             bias = jnp.mean(jnp.sum(leaking.post_spikes, axis=1), axis=0)
             changes.append((pair_trace(*leaking) / len(leaking.pre_spikes), bias))
-        energy = jnp.mean(jax.vmap(self.populations(network).energy)(trials.state))
-        return energy, _descent(network, changes), trials
+        return _descent(network, changes)
 
 
 def leak(deposit: Deposit, decay: float) -> Deposit:

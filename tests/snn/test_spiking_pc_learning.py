@@ -56,9 +56,9 @@ def test_leaking_traces_are_exponential_windows():
         np.testing.assert_allclose(leaking.post_traces[t], before, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("share", [1.0, 2.0**-5])
-def test_the_cosine_to_the_rate_gradient_does_not_depend_on_how_small_errors_are(share):
-    """Targets a share of the way from the prediction: fixed thresholds no longer hear them."""
+def test_small_errors_are_told_as_well_as_large_ones():
+    """Targets a share of the way from the prediction: fixed thresholds hardly hear them."""
+    share = 2.0**-5
     ahead = jax.vmap(NETWORK.predict)(X)
     batch = X, ahead + share * (jax.nn.one_hot(jnp.arange(8) % 3, 3) - ahead)
     rate = eqx.filter_jit(PredictiveCoding(GradientFlow(0.1, 12)))(NETWORK, batch)[1]
@@ -73,9 +73,8 @@ def test_the_cosine_to_the_rate_gradient_does_not_depend_on_how_small_errors_are
         return slope
 
     assert worst_cosine(scaled(batch), rate) >= 0.995
-    if share < 1:
-        fixed = eqx.filter_jit(TracePlasticity(HalvingCode(1.0, 8), 0.1, 12))(NETWORK, batch)[1]
-        assert worst_cosine(fixed, rate) < 0.8
+    fixed = eqx.filter_jit(TracePlasticity(HalvingCode(1.0, 8), 0.1, 12))(NETWORK, batch)[1]
+    assert worst_cosine(fixed, rate) < 0.8
 
 
 def test_thresholds_follow_the_running_mean_of_each_layer_by_powers_of_two():
