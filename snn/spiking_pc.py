@@ -334,15 +334,18 @@ def _deposits(before: SpikingPCState, after: SpikingPCState) -> tuple[Deposit, .
 def circuit(network: PCNetwork) -> Circuit:
     """The populations and projections that `SpikingPC` runs, for lowering to a chip.
 
-    Populations value_0 (driven from outside) to value_{L-1} and error_1 to error_L, all signed.
+    Populations value_0 to value_{L-1} and error_1 to error_L, all signed; value_0 is driven from
+    outside where the network clamps it, and hears of errors where it is free.
     Value spikes run up W_l, error spikes down W_l transposed and one-to-one onto their own value.
     Both copies of a weight see the same spikes and traces, so the pair rule keeps them equal.
     A value and its error are compartments of one unit: what passes between them is no spike.
     """
     widths = [layer.weight.shape[1] for layer in network.layers]
     labels = network.layers[-1].weight.shape[0]
+    driven = network.nodes[0].name in network.clamped
     values = [
-        Population(f"value_{i}", n, signed=True, external=i == 0) for i, n in enumerate(widths)
+        Population(f"value_{i}", n, signed=True, external=i == 0 and driven)
+        for i, n in enumerate(widths)
     ]
     errors = [
         Population(f"error_{i}", n, signed=True) for i, n in enumerate([*widths[1:], labels], 1)
@@ -351,7 +354,7 @@ def circuit(network: PCNetwork) -> Circuit:
     for i, layer in enumerate(network.layers, 1):
         below, above, weight = f"value_{i - 1}", f"error_{i}", np.asarray(layer.weight)
         projections.append(all_to_all(below, above, weight, plastic=True))
-        if i > 1:
+        if i > 1 or not driven:
             projections.append(all_to_all(above, below, weight.T, plastic=True))
         if i < len(network.layers):
             projections.append(one_to_one(above, f"value_{i}", -np.ones(weight.shape[0])))

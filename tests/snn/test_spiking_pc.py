@@ -213,6 +213,9 @@ def test_a_unit_without_precision_is_filled_in():
     np.testing.assert_array_equal(*(state.predictions[-1] for state in states))
     assert not np.any(states[0].error_traces[-1][4:])
     assert float(jnp.abs(states[0].predictions[-1][4:]).max()) > 0.05
+    wiring = circuit(network)
+    assert not any(p.external for p in wiring.populations)
+    assert ("error_1", "value_0") in {(p.source, p.target) for p in wiring.projections}
 
 
 def test_counting_settles_as_recording_does():
