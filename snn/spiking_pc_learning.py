@@ -150,18 +150,17 @@ class ErrorScaledCodes(eqx.Module):
 
     def init(self, layers: int) -> ErrorScale:
         """Before the first batch, of a network with that many weight matrices."""
-        return ErrorScale(jnp.full(layers, self.start), jnp.zeros((), jnp.int32))
+        return ErrorScale(jnp.full(layers, self.start, float), jnp.zeros((), jnp.int32))
 
     def step(
         self, state: ErrorScale, error_traces: tuple[Float[Array, "b _"], ...]
-    ) -> tuple[ErrorScale, PopulationCodes]:
-        """Hear the traces in which a batch ended: the new state, and the codes it asks for."""
+    ) -> tuple[ErrorScale, Float[Array, " layers"]]:
+        """Hear the traces in which a batch ended: the new state, and the batch's own means."""
         seen = jnp.stack([jnp.mean(jnp.abs(h)) for h in error_traces])
         batches = state.batches + 1
         share = 1 / jnp.minimum(batches, self.memory)
         magnitudes = state.magnitudes + share * (seen - state.magnitudes)
-        state = ErrorScale(jnp.maximum(magnitudes, self.least), batches)
-        return state, self.codes(state)
+        return ErrorScale(jnp.maximum(magnitudes, self.least), batches), seen
 
     def codes(self, state: ErrorScale) -> PopulationCodes:
         """The codes of such errors."""

@@ -28,6 +28,7 @@ def small():
     return train(SMALL)
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_by_traces_along_the_rate_gradient(small):
     result, metrics = small
     assert result.accuracy[-1].min() > 0.4  # a tenth is chance
@@ -36,6 +37,7 @@ def test_a_small_network_learns_by_traces_along_the_rate_gradient(small):
     assert (result.magnitude[-1] < result.magnitude[0]).all()
 
 
+@pytest.mark.slow
 def test_the_summary_and_the_figure_show_the_run(small, tmp_path):
     result, _ = small
     rows = {row.label: row for row in spiking_learners.summary(SMALL, result)}
@@ -50,7 +52,7 @@ def test_the_summary_and_the_figure_show_the_run(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_benchmark_times_an_epoch_of_each_in_turns(small, monkeypatch, capsys):
+def test_the_benchmark_times_an_epoch_of_each_in_turns(monkeypatch, capsys):
     monkeypatch.setattr(spiking_pc_epoch, "CONFIG", SMALL)
     monkeypatch.setattr(spiking_pc_epoch, "PAIRS", 1)
     assert main(["bench", "spiking_pc_epoch", "--json"]) == 0

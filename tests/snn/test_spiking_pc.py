@@ -114,7 +114,7 @@ def test_the_deposit_points_along_the_rate_gradient(halvings, least):
         network = multilayer((64, 128, 64, 10), jax.nn.relu, key=key)
         scale, hear = scaled.init(3), TracePlasticity(scaled.codes(scaled.init(3)), 0.1, 24)
         _, _, settled = hear.learn(network, (x, y))
-        codes = scaled.step(scale, settled.state.error_traces)[1]
+        codes = scaled.codes(scaled.step(scale, settled.state.error_traces)[0])
         spiking = TracePlasticity(codes, 0.1, 24)(network, (x, y))[1]
         rate = PredictiveCoding(GradientFlow(0.1, 24))(network, (x, y))[1]
         pairs = [(a.weight, b.weight) for a, b in zip(spiking.layers, rate.layers, strict=True)]
