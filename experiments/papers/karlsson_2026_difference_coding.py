@@ -13,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from experiments import spiking_learners
 from experiments.claims import Check, Row
 from experiments.data import FASHION_MNIST, MNIST, published
 from experiments.figures import BLACK, BLUE, VERMILION, panels
+from experiments.spiking_learners import Config as Training
+from experiments.spiking_learners import init as begin
+from experiments.spiking_learners import step as advance
 
 HIDDEN = 400
 SETS = ("mnist", "fashion-mnist")
@@ -57,7 +59,7 @@ def run(config: Config) -> Result:
     """Train on both, spiking and by rates."""
     parts = []
     for data, energy, shift in zip(SETS, ENERGIES, SHIFTS, strict=True):
-        settings = spiking_learners.Config(
+        settings = Training(
             data=data,
             hidden=str(HIDDEN),
             energy=energy,
@@ -70,9 +72,9 @@ def run(config: Config) -> Result:
             settle_steps=4,
             shift=shift,
         )
-        state = spiking_learners.init(settings)
+        state = begin(settings)
         for chunk in range(config.epochs):
-            state, _ = spiking_learners.step(settings, state, chunk)
+            state, _ = advance(settings, state, chunk)
         parts.append(state.history)
     stack = lambda name: np.stack([np.asarray(getattr(part, name))[..., 0] for part in parts])
     units = 784 + 2 * HIDDEN + 10
