@@ -369,9 +369,9 @@ def figure(result: Result):
     _draw(b, result.cosine, RULES, COLOURS)
     b.set(ylabel="cosine to the rate gradient", ylim=(0, 1.03))
     layers = [f"layer {i + 1}" for i in range(result.magnitude.shape[1])]
-    _draw(c, result.magnitude[1:], layers, (SKY, BLUE, BLACK, GREEN, ORANGE))
+    _draw(c, result.magnitude, layers, (SKY, BLUE, BLACK, GREEN, ORANGE))
     c.set(ylabel="mean error", yscale="log")
-    _draw(d, result.spikes[1:], KINDS, (SKY, GREEN, VERMILION))
+    _draw(d, result.spikes, KINDS, (SKY, GREEN, VERMILION))
     d.set_ylabel("spikes of a unit and sample")
     d.set_ylim(bottom=0)
     for ax in (a, b, c, d):
@@ -381,7 +381,7 @@ def figure(result: Result):
 
 
 def _draw(ax, courses: np.ndarray, names, colours) -> None:
-    epochs = np.arange(len(courses)) + (0 if np.isfinite(courses[0]).all() else 1)
+    epochs = np.arange(len(courses))
     for i, name in enumerate(names):
         colour, course = colours[i % len(colours)], courses[:, i]
         ax.plot(epochs, course.mean(axis=1), color=colour, label=name)
