@@ -365,7 +365,8 @@ def figure(result: Result):
     drawing, (a, b, c, d) = panels(2, 2, height_mm=110)
     _draw(a, 100 * result.accuracy, LEARNERS, (BLACK, BLUE))
     a.set_ylabel("test accuracy (%)")
-    a.set_ylim(bottom=100 * np.nanmin(result.accuracy[1:]) - 1)
+    low, high = 100 * np.nanmin(result.accuracy[1:]), 100 * np.nanmax(result.accuracy)
+    a.set_ylim(low - 1, min(high + 1, 100))
     _draw(b, result.cosine, RULES, COLOURS)
     b.set(ylabel="cosine to the rate gradient", ylim=(0, 1.03))
     layers = [f"layer {i + 1}" for i in range(result.magnitude.shape[1])]
