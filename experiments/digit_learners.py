@@ -15,7 +15,8 @@ from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import Learner, LearnerState, PredictiveCoding, backprop
 from fep.predictive_coding.network import multilayer
 from snn.coding import HalvingCode
-from snn.spiking_pc import SpikingPC, TracePlasticity, Trial
+from snn.spiking_pc import SpikingPC, Trial
+from snn.spiking_pc_learning import TracePlasticity
 
 WIDTHS = (64, 128, 64, 10)
 LEARNERS = ("backprop", "predictive coding", "spiking predictive coding")

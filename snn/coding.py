@@ -18,6 +18,9 @@ class HalvingCode(eqx.Module):
     $\theta_k s_k$. If $|g - c| \le 2 \theta_0$ before a cycle, then
     $|g - c| \le \theta_{n-1}$ after it: nothing that has not changed costs a spike.
 
+    A cycle thus moves the trace by a whole number of its finest spikes, $\theta_{n-1}$, and the
+    spikes are that number's digits. With a blur of b octaves the last b substeps stay silent.
+
     Attributes:
         largest: $\theta_0$, in units of the value.
         halvings: n, substeps a cycle.
@@ -25,31 +28,96 @@ class HalvingCode(eqx.Module):
     Source: the successive-approximation schedule of DiffPC (ICLR 2026), theorem 4.1.
     """
 
-    largest: float
+    largest: float | Float[Array, ""]
     halvings: int = eqx.field(static=True)
 
     def __check_init__(self):
-        if not self.largest > 0:
+        if isinstance(self.largest, float | int) and not self.largest > 0:
             raise ValueError(f"largest must be positive, got {self.largest}")
-        if self.halvings < 1:
-            raise ValueError(f"halvings must be at least 1, got {self.halvings}")
+        if not 1 <= self.halvings <= 29:  # three times a cycle's largest number fits into int32
+            raise ValueError(f"halvings must be 1 to 29, got {self.halvings}")
 
     @property
     def sizes(self) -> Float[Array, " n"]:
         """Spike sizes of one cycle, largest first, shape (n,)."""
         return self.largest * 0.5 ** jnp.arange(self.halvings)
 
+    @property
+    def finest(self) -> float | Float[Array, ""]:
+        """Size of the smallest spike."""
+        return self.largest * 0.5 ** (self.halvings - 1)
+
+    @property
+    def most(self) -> int:
+        """Most that a cycle moves a trace by, in finest spikes."""
+        return 2**self.halvings - 1
+
+    def move(
+        self, value: Float[Array, " d"], trace: Float[Array, " d"], blur: Int[Array, ""] | int = 0
+    ) -> tuple[Float[Array, " d"], Int[Array, " d"]]:
+        """One cycle towards a held value: the new trace, and its move in finest spikes."""
+        blurred = jnp.ldexp(jnp.ones((), value.dtype), blur)  # exact, as exp2 is not
+        gap, unit = value - trace, self.finest * blurred
+        away = jnp.minimum(self.nearest(jnp.abs(gap) / unit), jnp.floor(self.most / blurred))
+        whole = (jnp.sign(gap) * away * blurred).astype(jnp.int32)
+        return trace + self.finest * whole.astype(value.dtype), whole
+
     def cycle(
-        self, value: Float[Array, " d"], trace: Float[Array, " d"]
+        self, value: Float[Array, " d"], trace: Float[Array, " d"], blur: Int[Array, ""] | int = 0
     ) -> tuple[Float[Array, " d"], Float[Array, "n d"]]:
         """One cycle towards a held value: the new trace, and spikes in {-1, 0, 1}, (n, d)."""
-        spikes = []
-        for size in self.sizes:
-            gap = value - trace
-            spike = jnp.sign(gap) * (jnp.abs(gap) > size)
-            trace = trace + size * spike
-            spikes.append(spike)
-        return trace, jnp.stack(spikes)
+        trace, whole = self.move(value, trace, blur)
+        return trace, self.spell(whole).astype(value.dtype)
+
+    def nearest(self, gap: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The whole number that spikes leave of a gap of 0 or more, in finest spikes."""
+        return jnp.maximum(jnp.ceil(gap) - 1, 0)
+
+    def spell(self, whole: Int[Array, " d"]) -> Int[Array, "n d"]:
+        """The spikes in {-1, 0, 1} that say a whole number, largest first."""
+        return jnp.sign(whole)[None] * self._places(jnp.abs(whole))
+
+    def count(self, whole: Int[Array, " d"]) -> Int[Array, " d"]:
+        """How many spikes say a whole number."""
+        return jax.lax.population_count(jnp.abs(whole))
+
+    def _places(self, bits: Int[Array, " d"]) -> Int[Array, "n d"]:
+        places = jnp.arange(self.halvings - 1, -1, -1)[:, None]
+        return (bits[None] >> places) & 1
+
+
+class NonAdjacentCode(HalvingCode):
+    r"""A halving code that rounds to the nearest, with a third of its substeps spent on spikes.
+
+    The sender fires in substep k if $|g - c| > \tau_k \theta_k$, where $\tau_k \theta_k$ is half a
+    finest spike more than the later substeps can say. A spike may overshoot and be taken back by a
+    later one of the other sign, and never do two follow each other: the digits of the non-adjacent
+    form. If $|g - c| \le \frac43 \theta_0$ (half a finest spike less) before a cycle, then
+    $|g - c| \le \frac12 \theta_{n-1}$ after it.
+
+    Source: Reitwiesner (1960), Adv. Comput. 1, 231-308, the signed-digit form of least weight;
+    Prodinger (2000), Integers 0, A8, its digits from the bits of x and 3x.
+    """
+
+    @property
+    def most(self) -> int:
+        """Most that a cycle moves a trace by, in finest spikes: 101...01 or 101...10."""
+        return 2 ** (self.halvings + 1) // 3
+
+    def nearest(self, gap: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The nearest whole number, the smaller of two."""
+        return jnp.ceil(gap - 0.5)
+
+    def spell(self, whole: Int[Array, " d"]) -> Int[Array, "n d"]:
+        """The spikes in {-1, 0, 1} that say a whole number, largest first."""
+        x = jnp.abs(whole)
+        more, less = (3 * x & ~x) >> 1, (x & ~(3 * x)) >> 1
+        return jnp.sign(whole)[None] * (self._places(more) - self._places(less))
+
+    def count(self, whole: Int[Array, " d"]) -> Int[Array, " d"]:
+        """How many spikes say a whole number."""
+        x = jnp.abs(whole)
+        return jax.lax.population_count(3 * x ^ x)
 
 
 def poisson_code(rates: Values, steps: int, *, key: PRNGKeyArray) -> Trains:

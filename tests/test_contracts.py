@@ -37,7 +37,7 @@ from hw.program import Program
 from snn import loihi as integer
 from snn import neurons, nonlinear_neurons, synapses
 from snn.attention import LinearAttention
-from snn.coding import HalvingCode
+from snn.coding import HalvingCode, NonAdjacentCode
 from snn.connectivity import all_to_all, rows
 from snn.conversion import RateNetwork, SpikingNetwork, convert
 from snn.decoder import Block, Decoder, RMSNorm
@@ -64,7 +64,8 @@ from snn.spiking_beliefs_gaussian import SpikingKalman
 from snn.spiking_beliefs_learning import LearningBelief
 from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
-from snn.spiking_pc import SpikingPC, TracePlasticity
+from snn.spiking_pc import SpikingPC
+from snn.spiking_pc_learning import ErrorScaledCodes, SpikingLearner, TracePlasticity
 from snn.stochastic_neurons import EscapeLIF, PoissonSource, Refractory
 from snn.training import SpikingNetwork as TrainedNetwork
 from snn.training import dense_layer
@@ -115,6 +116,21 @@ def spiking_pc():
     machine = SpikingPC(network, HalvingCode(1.0, 5), rate=0.2, steps=4)
     start = lambda key: machine.init(jax.random.uniform(key, (5,)), jnp.eye(3)[0])[0]
     return Case(SpikingPC, start, machine.step, None)
+
+
+SCALED = ErrorScaledCodes(NonAdjacentCode(1.0, 12), memory=3.0)
+
+
+def spiking_learner():
+    machine = SpikingLearner(SCALED, 0.2, 3, (1, 1, 0, 0), optax.sgd(1e-2))
+    start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
+    return Case(SpikingLearner, start, machine.step, digits(jax.random.key(1)))
+
+
+def error_scaled():
+    traces = tuple(jax.random.normal(jax.random.key(n), (6, 4, n)) for n in (7, 3))
+    start = lambda key: SCALED.init(2)._replace(magnitudes=jax.random.uniform(key, (2,)))
+    return Case(ErrorScaledCodes, start, SCALED.step, traces)
 
 
 def spiking_belief():
@@ -354,6 +370,8 @@ CASES = {
     "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
+    "spiking learner": spiking_learner(),
+    "error-scaled codes": error_scaled(),
     "spiking belief": spiking_belief(),
     "winner-take-all": winner_take_all(),
     "learning belief": learning_belief(),

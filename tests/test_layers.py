@@ -8,7 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = ("fep", "snn", "hw", "experiments")
 DOORS = {
-    "snn": {"spiking_pc", "spiking_beliefs", "spiking_agent", "conversion", "transformer"},
+    "snn": {
+        "spiking_pc",
+        "spiking_pc_learning",
+        "spiking_beliefs",
+        "spiking_agent",
+        "conversion",
+        "transformer",
+    },
     "hw": {"lower"},
 }
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]

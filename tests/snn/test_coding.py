@@ -7,6 +7,7 @@ import pytest
 
 from snn.coding import (
     HalvingCode,
+    NonAdjacentCode,
     PopulationCode,
     burst_code,
     delta_code,
@@ -42,6 +43,48 @@ def test_what_is_already_known_costs_no_spike():
     _, second = code.cycle(value, trace)
     assert float(jnp.abs(first).sum()) > 0
     assert float(jnp.abs(second).sum()) == 0
+
+
+def greedy(gap, size, fires):
+    """A cycle as the neuron runs it: substep by substep, by its threshold alone."""
+    spikes = []
+    for threshold in fires:
+        spikes.append(np.sign(gap) * (np.abs(gap) > threshold))
+        gap, size = gap - size * spikes[-1], size / 2
+    return np.array(spikes)
+
+
+@pytest.mark.parametrize("kind, reach", [(HalvingCode, 0.95), (NonAdjacentCode, 0.65)])
+@pytest.mark.parametrize("blur", [0, 2])
+def test_the_spikes_are_those_of_a_neuron_with_a_threshold_in_each_substep(kind, reach, blur):
+    n = 7
+    code, after = kind(0.5, n), np.arange(n - blur)[::-1]  # substeps still to come
+    sizes = 0.5 * 0.5 ** np.arange(n - blur)
+    thresholds = sizes
+    if kind is NonAdjacentCode:  # half a finest spike more than later substeps can say
+        thresholds = np.array([2 ** (k + 1) // 3 + 0.5 for k in after]) * sizes[-1]
+    gap = np.linspace(-reach, reach, 2001)
+    _, spikes = code.cycle(jnp.asarray(gap), jnp.zeros(len(gap)), blur)
+    spikes = np.asarray(spikes)
+    np.testing.assert_array_equal(spikes[: n - blur], greedy(gap, sizes[0], thresholds))
+    assert not spikes[n - blur :].any()
+
+
+def test_non_adjacent_spikes_round_to_the_nearest_with_a_third_of_the_substeps():
+    code, n = NonAdjacentCode(1.0, 12), 12
+    gap = jax.random.uniform(jax.random.key(0), (4000,), minval=-1.3, maxval=1.3)
+    trace, spikes = code.cycle(gap, jnp.zeros(4000))
+    assert float(jnp.abs(gap - trace).max()) <= 0.5 * 2.0 ** (1 - n) * (1 + 1e-3)  # float32
+    spikes = np.asarray(spikes)
+    assert not (spikes[1:] * spikes[:-1]).any()  # never two in a row
+    moved, whole = code.move(gap, jnp.zeros(4000))
+    np.testing.assert_array_equal(moved, trace)
+    np.testing.assert_array_equal(code.count(whole), np.abs(spikes).sum(axis=0))
+    halving = HalvingCode(1.0, n)
+    plain = halving.count(halving.move(gap, jnp.zeros(4000))[1])
+    assert (
+        np.abs(spikes).sum() / plain.sum() < 0.8
+    )  # 1/3 against 1/2 of the substeps, and their ends
 
 
 @pytest.mark.parametrize("settings, culprit", [((0.0, 4), "largest"), ((1.0, 0), "halvings")])
