@@ -57,13 +57,19 @@ class Terms(NamedTuple):
 class Outlook(NamedTuple):
     """What the terms of one step need, with all that no action reaches averaged over once.
 
-    A key names the factors of its array's last axes.
+    A key names the factors of its array's first axes: one product with the states finds the terms
+    that are linear in them and the outcomes, side by side.
     """
 
-    linear: (
-        dict  # factors -> ambiguity, utility, and entropy that is linear in the states: (3, ...)
-    )
-    rows: dict  # (factors, those held open) -> distributions of outcomes whose entropies add up
+    tables: dict  # factors -> ambiguity, utility, novelty, linear entropy, outcomes: (..., 4 + n)
+    held: dict  # (factors, those held open) -> outcomes, whose entropies add up: (..., n)
+
+
+class Entropies(NamedTuple):
+    """The part of an outlook that is about the entropy of outcomes."""
+
+    linear: dict  # factors -> entropy that is linear in the states
+    rows: dict  # (factors, those held open) -> outcomes, last, whose entropies add up
 
 
 class JointInformation(eqx.Module):
@@ -87,7 +93,11 @@ class JointInformation(eqx.Module):
         parts = _parts(model, belief, shown)
         return tuple(held for group, held in parts if held and not group)
 
-    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
+    def alone(self, model: Model) -> list[int]:
+        """Modalities whose own entropies belong to the sum: none."""
+        return []
+
+    def entropies(self, model: Model, belief: Belief, still: Belief) -> Entropies:
         """Entropies that are linear in the states, and the tables of the others."""
         shown = {f for factors in model.reveals for f in factors}
         linear, rows = {}, {}
@@ -104,17 +114,16 @@ class JointInformation(eqx.Module):
             keep = tuple(f for f in seen if f in free or f in held or (pure and f in shown))
             table = self._outcomes(model, still, group, keep)
             if pure and all(f in shown for f in keep):  # given what is shown, nothing is open
-                _add(linear, keep, entropy(jnp.moveaxis(table, 0, -1)))
+                _add(linear, keep, entropy(table))
             else:
-                key = (keep, tuple(f for f in keep if f in shown))
-                rows[key] = jnp.concatenate([rows[key], table]) if key in rows else table
-        return Outlook(linear, rows)
+                _append(rows, (keep, tuple(f for f in keep if f in shown)), table)
+        return Entropies(linear, rows)
 
     def _pure(self, shown, belief):
         return all(shown.issuperset(b) or shown.isdisjoint(b) for b in belief.blocks)
 
     def _outcomes(self, model, belief, modalities, keep):
-        """Joint table of outcomes given the factors to keep: (outcomes, kept factors...)."""
+        """Joint table of outcomes given the factors to keep: (kept factors..., outcomes)."""
         size = math.prod(model.num_outcomes[g] for g in modalities)
         whole = size * math.prod(model.num_states[f] for f in keep)
         if whole > self.limit:
@@ -124,8 +133,8 @@ class JointInformation(eqx.Module):
             )
         terms = [(model.A[g], [OUTCOME + g, *model.dependencies.A[g]]) for g in modalities]
         terms += [(jnp.ones(model.num_states[f], model.A[0].dtype), [f]) for f in keep]
-        table = belief.mean(*terms, keep=[*(OUTCOME + g for g in modalities), *keep])
-        return table.reshape(size, *table.shape[len(modalities) :])
+        table = belief.mean(*terms, keep=[*keep, *(OUTCOME + g for g in modalities)])
+        return table.reshape(*table.shape[: len(keep)], size)
 
 
 class PerModality(eqx.Module):
@@ -139,17 +148,13 @@ class PerModality(eqx.Module):
         """Sets of factors whose own entropies belong to the sum."""
         return tuple(factors for factors in model.reveals if factors)
 
-    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
-        """The outcomes of each modality, one below the other where they hang on the same."""
-        rows = {}
-        free = {f for b in belief.blocks if b not in still.blocks for f in b}
-        for g in _others(model):
-            factors = model.dependencies.A[g]
-            keep = tuple(f for f in sorted(factors) if f in free)
-            table = still.mean((model.A[g], [OUTCOME, *factors]), keep=[OUTCOME, *keep])
-            key = (keep, ())
-            rows[key] = jnp.concatenate([rows[key], table]) if key in rows else table
-        return Outlook({}, rows)
+    def alone(self, model: Model) -> list[int]:
+        """Modalities whose own entropies belong to the sum: all that leave something open."""
+        return _others(model)
+
+    def entropies(self, model: Model, belief: Belief, still: Belief) -> Entropies:
+        """Nothing more."""
+        return Entropies({}, {})
 
 
 class NoInformation(eqx.Module):
@@ -159,7 +164,11 @@ class NoInformation(eqx.Module):
         """Sets of factors whose own entropies belong to the sum: none."""
         return ()
 
-    def outlook(self, model: Model, belief: Belief, still: Belief) -> Outlook:
+    def alone(self, model: Model) -> list[int]:
+        """Modalities whose own entropies belong to the sum: none."""
+        return []
+
+    def entropies(self, model: Model, belief: Belief, still: Belief) -> Entropies:
         """The ambiguity once more, as an entropy."""
         linear = {}
         free = {f for b in belief.blocks if b not in still.blocks for f in b}
@@ -167,7 +176,7 @@ class NoInformation(eqx.Module):
             keep = tuple(f for f in sorted(factors) if f in free)
             uncertainty = -jnp.sum(a * log(a), axis=0)
             _add(linear, keep, still.mean((uncertainty, factors), keep=keep))
-        return Outlook(linear, {})
+        return Entropies(linear, {})
 
 
 Information = JointInformation | PerModality | NoInformation
@@ -189,27 +198,40 @@ def outlook(
         time: of the step, for preferences that change.
         information: which entropy of outcomes.
     """
-    found = information.outlook(model, belief, still)
     free = {f for b in belief.blocks if b not in still.blocks for f in b}
-    sums, learned = {}, None
+    alone, terms, rows, gains = set(information.alone(model)), {}, {}, None
     if model.counts.a is not None:
-        learned = [
-            jnp.sum(a * _gain(c), axis=0) for a, c in zip(model.A, model.counts.a, strict=True)
-        ]
+        gains = [_gain(c) for c in model.counts.a]
     for g, (a, factors) in enumerate(zip(model.A, model.dependencies.A, strict=True)):
         uncertainty = -jnp.sum(a * log(a), axis=0)
         pleasure = jnp.tensordot(preference(model.C[g], time), a, 1)
+        news = jnp.zeros_like(uncertainty) if gains is None else jnp.sum(a * gains[g], axis=0)
+        _add(terms, factors, jnp.stack([uncertainty, pleasure, news], axis=-1))
+        if g in alone:
+            _append(rows, factors, jnp.moveaxis(a, 0, -1))
+    sums, outcomes, held = {}, {}, {}
+    for factors, table in terms.items():
+        if factors in rows:
+            table = jnp.concatenate([table, rows[factors]], axis=-1)
         keep = tuple(f for f in sorted(factors) if f in free)
-        news = jnp.zeros_like(uncertainty) if learned is None else learned[g]
-        pair = jnp.stack([uncertainty, pleasure, news])
-        _add(sums, keep, still.mean((pair, [TERM, *factors]), keep=[TERM, *keep]))
-    linear = {}
-    for keep in {**sums, **found.linear}:
-        shape = (1, *(model.num_states[f] for f in keep))
-        pair = sums.get(keep, jnp.zeros((3, *shape[1:]), model.A[0].dtype))
-        certain = found.linear.get(keep, jnp.zeros(shape[1:], model.A[0].dtype))
-        linear[keep] = jnp.concatenate([pair, certain.reshape(shape)])
-    return Outlook(linear, found.rows)
+        table = still.mean((table, [*factors, TERM]), keep=[*keep, TERM])
+        _add(sums, keep, table[..., :3])
+        if factors in rows:
+            _append(outcomes, keep, table[..., 3:])
+    found = information.entropies(model, belief, still)
+    for (keep, open_), table in found.rows.items():
+        if open_:
+            held[keep, open_] = table
+        else:
+            _append(outcomes, keep, table)
+    tables = {}
+    for keep in {**sums, **found.linear, **outcomes}:
+        shape = tuple(model.num_states[f] for f in keep)
+        nothing = jnp.zeros((*shape, 3), model.A[0].dtype)
+        certain = found.linear.get(keep, nothing[..., 0])[..., None]
+        parts = [sums.get(keep, nothing), certain, outcomes.get(keep, nothing[..., :0])]
+        tables[keep] = jnp.concatenate(parts, axis=-1)
+    return Outlook(tables, held)
 
 
 def expected_terms(
@@ -227,11 +249,14 @@ def expected_terms(
         information: which entropy of outcomes.
     """
     means = [
-        belief.mean((table, [TERM, *keep]), keep=[TERM]) for keep, table in prepared.linear.items()
+        belief.mean((table, [*keep, TERM]), keep=[TERM]) for keep, table in prepared.tables.items()
     ]
     ambiguity, utility, novelty, found = (sum(t[..., i] for t in means) for i in range(4))
-    for (keep, held), table in prepared.rows.items():
-        outcomes = belief.mean((table, [OUTCOME, *keep]), keep=[OUTCOME, *held])
+    for mean in means:
+        if mean.shape[-1] > 4:
+            found = found + entropy(mean[..., 4:])
+    for (keep, held), table in prepared.held.items():
+        outcomes = belief.mean((table, [*keep, OUTCOME]), keep=[OUTCOME, *held])
         nodes = outcomes.shape[: outcomes.ndim - 1 - len(held)]
         found = found + entropy(outcomes.reshape(*nodes, -1))
     for factors in information.shown(model, belief):
@@ -338,6 +363,10 @@ def _gain(counts):
 
 def _add(sums, key, table):
     sums[key] = sums[key] + table if key in sums else table
+
+
+def _append(rows, key, table):
+    rows[key] = jnp.concatenate([rows[key], table], axis=-1) if key in rows else table
 
 
 def _others(model):
