@@ -44,7 +44,7 @@ class Belief(eqx.Module):
         """
         named = {axis for _, axes in terms for axis in axes} | set(keep)
         blocks = [b for b, factors in enumerate(self.blocks) if named & set(factors)]
-        parts = [*terms, *((self.tables[b], self.axes(b)) for b in blocks)]
+        parts = [*((self.tables[b], self.axes(b)) for b in blocks), *terms]
         nodes = [NODE] if any(NODE in axes for _, axes in parts) else []
         names = {a: i for i, a in enumerate(sorted({a for _, axes in parts for a in axes}))}
         interleaved = [x for array, axes in parts for x in (array, [names[a] for a in axes])]
@@ -67,12 +67,12 @@ class Belief(eqx.Module):
 
 def joint(model: Model) -> Indices:
     """One block of all factors."""
-    return (tuple(range(len(model.B))),)
+    return (tuple(range(len(model.D))),)
 
 
 def mean_field(model: Model) -> Indices:
     """One block a factor."""
-    return tuple((f,) for f in range(len(model.B)))
+    return tuple((f,) for f in range(len(model.D)))
 
 
 def prior(model: Model, blocks: Indices) -> Belief:
@@ -102,16 +102,16 @@ def transition(model: Model, factor: int) -> tuple[Tensor, list[int]]:
 
     The next state comes last, as a product with beliefs leaves it.
     """
-    b, controls = model.B[factor], model.dependencies.controls[factor]
-    axes = [NEXT + factor, *model.dependencies.B[factor]]
-    b = b.reshape(*b.shape[: len(axes)], -1)
-    if b.shape[-1] == 1:
-        return jnp.moveaxis(b[..., 0], 0, -1), [*axes[1:], NEXT + factor]
+    b, controls = model.transitions[factor], model.dependencies.controls[factor]
+    axes = list(model.dependencies.B[factor])
+    b = b.reshape(*b.shape[: len(axes)], -1, b.shape[-1])
+    if b.shape[-2] == 1:
+        return b[..., 0, :], [*axes, NEXT + factor]
     sizes = [model.num_controls[c] for c in controls]
     index = np.ravel_multi_index(model.options()[:, list(controls)].T, sizes)
-    if not np.array_equal(index, np.arange(b.shape[-1])):
-        b = b[..., index]
-    return jnp.moveaxis(b, 0, -1), [*axes[1:], ACTION, NEXT + factor]
+    if not np.array_equal(index, np.arange(b.shape[-2])):
+        b = b[..., index, :]
+    return b, [*axes, ACTION, NEXT + factor]
 
 
 def predict(model: Model, belief: Belief) -> Belief:
@@ -124,10 +124,14 @@ def predict(model: Model, belief: Belief) -> Belief:
     tables = []
     nodes = (t.shape[0] for b, t in enumerate(belief.tables) if NODE in belief.axes(b))
     parents = max(nodes, default=1)
-    for factors in belief.blocks:
-        terms = [transition(model, f) for f in factors]
+    for b, factors in enumerate(belief.blocks):
+        if belief.axes(b) == list(factors) and set(factors) <= set(model.fixed):
+            tables.append(belief.tables[b])
+            continue
+        terms = [transition(model, f) for f in factors if f not in model.fixed]
         steered = any(ACTION in axes for _, axes in terms)
-        keep = [ACTION] * steered + [NEXT + f for f in factors]
+        after = [f if f in model.fixed else NEXT + f for f in factors]
+        keep = [ACTION] * steered + after
         table = belief.mean(*terms, keep=keep)
         sizes = tuple(model.num_states[f] for f in factors)
         nodes = table.ndim - len(keep)

@@ -88,7 +88,7 @@ def pairs(model: Model, experience: Experience) -> tuple[Float[Array, "..."], ..
     """Belief about each factor's next state, what it hangs on, and the action: in B's shape."""
     before, prior, belief = experience.before, experience.prior, experience.belief
     chosen = {}
-    for f in range(len(model.B)):
+    for f in range(len(model.D)):
         b, axes = transition(model, f)
         if ACTION in axes:
             b, axes = jnp.take(b, experience.action, axis=-2), [a for a in axes if a != ACTION]

@@ -60,22 +60,25 @@ class Model(eqx.Module):
             (times, outcomes); the last time holds ever after.
         D: D[f], shape (states of f,).
         E: prior over the first k actions, shape (actions ** k,), first action slowest.
+        transitions: B with the next state last, as beliefs are multiplied by it.
         counts: Dirichlet concentrations of what is learned; their means are the arrays above.
         dependencies: which factors and controls each array hangs on.
         reveals: for each modality, the factors whose states it shows one to one, without noise;
             () where it does not. Found once; the epistemic value is cheaper for it, and the same.
+        fixed: the factors that never change. Found once; predictions leave them out.
 
     Source: Da Costa et al. (2020), J. Math. Psychol. 99, 102447, sec. 3.
     """
 
     A: Arrays
-    B: Arrays
+    transitions: Arrays
     C: Arrays
     D: Arrays
     E: Float[Array, " plans"]
     counts: Counts
     dependencies: Dependencies = eqx.field(static=True)
     reveals: Indices = eqx.field(static=True)
+    fixed: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -131,8 +134,9 @@ class Model(eqx.Module):
         for name, arrays in zip("abcd", (A, B, C, D), strict=True):
             if given[name] is not None:
                 _check_shapes(f"counts.{name}", given[name], [x.shape for x in arrays])
-        self.A, self.B, self.C, self.D = (
-            tuple(jnp.asarray(x, float) for x in arrays) for arrays in (A, B, C, D)
+        last = [np.moveaxis(b, 0, -1) for b in B]
+        self.A, self.transitions, self.C, self.D = (
+            tuple(jnp.asarray(x, float) for x in arrays) for arrays in (A, last, C, D)
         )
         self.E = jnp.asarray(E, float)
         kept = {k: v and tuple(jnp.asarray(x, float) for x in v) for k, v in given.items()}
@@ -142,6 +146,19 @@ class Model(eqx.Module):
         self.reveals = tuple(
             () if learned else _shown(a, factors) for a, factors in zip(A, wired.A, strict=True)
         )
+        self.fixed = tuple(
+            f
+            for f, (b, factors) in enumerate(zip(B, wired.B, strict=True))
+            if given["b"] is None
+            and factors == (f,)
+            and b.size == len(b) ** 2
+            and np.array_equal(b.reshape(len(b), -1), np.eye(len(b)))
+        )
+
+    @property
+    def B(self) -> Arrays:
+        """Transitions, the next state first."""
+        return tuple(jnp.moveaxis(b, -1, 0) for b in self.transitions)
 
     @property
     def num_states(self) -> tuple[int, ...]:
@@ -157,8 +174,8 @@ class Model(eqx.Module):
     def num_controls(self) -> tuple[int, ...]:
         """Options of each control."""
         options = {}
-        for b, controls in zip(self.B, self.dependencies.controls, strict=True):
-            options |= dict(zip(controls, b.shape[b.ndim - len(controls) :], strict=True))
+        for b, controls in zip(self.transitions, self.dependencies.controls, strict=True):
+            options |= dict(zip(controls, b.shape[-1 - len(controls) : -1], strict=True))
         return tuple(options[c] for c in sorted(options))
 
     @property
@@ -174,10 +191,13 @@ class Model(eqx.Module):
     def replace(self, **arrays) -> "Model":
         """The same model with some of A, B, C, D, E or counts replaced, unchecked, under jit too.
 
-        A new A is not searched for modalities that reveal states.
+        A new A is not searched for modalities that reveal states, nor a new B for fixed factors.
         """
         if "A" in arrays:
             arrays["reveals"] = tuple(() for _ in self.A)
+        if "B" in arrays:
+            arrays["transitions"] = tuple(jnp.moveaxis(b, 0, -1) for b in arrays["B"])
+            arrays["fixed"] = ()
         model = object.__new__(Model)
         for field in fields(self):
             value = arrays.get(field.name, getattr(self, field.name))

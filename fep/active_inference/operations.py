@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
 
 TRANSCENDENTAL = {
     "exp",
@@ -53,7 +54,8 @@ NONE = Operations(0, 0, 0, 0)
 def count_operations(function: Callable, *arguments: Any, **named: Any) -> Operations:
     """Operations of one call, read from its traced program: loops times their length, nothing run.
 
-    Of a `cond` the dearer branch counts. Random numbers and the moving of data are not counted.
+    Of a `cond` the dearer branch counts. Not counted: what the result does not need, which a
+    compiler drops; random numbers; the moving of data.
 
     Args:
         function: anything that JAX can trace, such as `agent.step`.
@@ -64,7 +66,8 @@ def count_operations(function: Callable, *arguments: Any, **named: Any) -> Opera
         ValueError: at a loop whose length the data decides.
     """
     traced = jax.make_jaxpr(lambda *a: function(*a, **named))(*arguments)
-    return _count(traced.jaxpr)
+    needed, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+    return _count(needed)
 
 
 def _count(jaxpr):

@@ -16,6 +16,7 @@ from fep.active_inference.expected_free_energy import (
     PerModality,
     Terms,
     expected_terms,
+    expected_value,
     exploration,
     outlooks,
     steps_ahead,
@@ -65,25 +66,28 @@ class Exhaustive(eqx.Module):
 
     def __call__(self, model: Model, belief: Belief, time: Int[Array, ""]) -> Plan:
         """Value of each of the actions ** horizon policies from here on."""
-        totals, levels, news = None, [], []
+        levels, news = [], []
         for _ in range(self.horizon):
             news.append(exploration(model, belief))
             belief = predict(model, belief)
             levels.append(belief)
         prepared = outlooks(model, levels, time, self.information)
-        for depth, (level, outlook) in enumerate(zip(levels, prepared, strict=True), 1):
+        # the terms are apart from the value, so that who asks for the value alone pays for no more
+        value, totals = 0, (0, 0, 0, 0)
+        for level, outlook, new in zip(levels, prepared, news, strict=True):
+            found = expected_value(model, level, outlook, self.information)
+            value = self._add(model, value, found + new)
             terms = expected_terms(model, level, outlook, self.information)
-            terms = terms._replace(novelty=terms.novelty + news[depth - 1])
-            size = model.num_actions**depth
-            terms = Terms(*(jnp.broadcast_to(x, (size,)) for x in terms))
-            if totals is not None:
-                before = Terms(*(jnp.repeat(x, model.num_actions) for x in totals))
-                terms = Terms(*(x + y for x, y in zip(before, terms, strict=True)))
-            totals = terms
-        value = totals.value
+            terms = terms._replace(novelty=terms.novelty + new)
+            totals = [self._add(model, x, y) for x, y in zip(totals, terms, strict=True)]
         if self.tail is not None:
             value = value + self.tail(model, belief, time + self.horizon)
-        return Plan(value, totals)
+        return Plan(value, Terms(*totals))
+
+    def _add(self, model, before, now):
+        """Sums so far of all nodes, and what each of their children adds."""
+        size = jnp.size(before) * model.num_actions
+        return jnp.repeat(before, model.num_actions) + jnp.broadcast_to(now, (size,))
 
 
 class Pruned(eqx.Module):

@@ -42,7 +42,7 @@ def likelihoods(model: Model, observations: Observations) -> Float[Array, "times
 
 def transitions(model: Model) -> Float[Array, "actions states states"]:
     """The joint transition of each joint action: from (rows) to (columns)."""
-    factors = range(len(model.B))
+    factors = range(len(model.D))
     parts, letters = [], {}
     for f in factors:
         b, axes = transition(model, f)

@@ -166,7 +166,7 @@ class TrialAgent(eqx.Module):
     def _infer(self, state):
         """Message passing for every policy that is alive: beliefs and F."""
         model, passing = self.model, self.passing
-        times, factors = state.seen.shape[0], range(len(model.B))
+        times, factors = state.seen.shape[0], range(len(model.D))
         forward, backward = [], []
         for f in factors:
             b, axes = transition(model, f)
@@ -302,7 +302,7 @@ def _others(table, marginals, f):
 def joint_information(model: Model, states: Belief) -> Float[Array, " nodes"]:
     """Mutual information of states and all outcomes, with the floors of SPM's spm_MDP_G."""
     floor = float(np.exp(-16))
-    modalities, factors = range(len(model.A)), range(len(model.B))
+    modalities, factors = range(len(model.A)), range(len(model.D))
     table = states.mean(keep=factors)
     table = jnp.where(table > floor, table, 0)
     parts = [(a, [OUTCOME + g, *model.dependencies.A[g]]) for g, a in enumerate(model.A)]

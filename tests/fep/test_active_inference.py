@@ -104,6 +104,24 @@ def test_the_tree_finds_the_expected_free_energy_of_every_policy(revealing):
     np.testing.assert_allclose(plan.value, -plan.terms.risk - plan.terms.ambiguity, atol=1e-12)
 
 
+@pytest.mark.usefixtures("x64")
+def test_predictions_that_leave_out_fixed_factors_are_the_same():
+    rng = np.random.default_rng(2)
+    wired = Dependencies(((0, 1), (0,)), ((0,), (1,)), ((0,), ()))
+    A, B = [columns(rng, 2, 3, 2), np.eye(3)], [columns(rng, 3, 3, 2), np.eye(2)]
+    known = Model(A, B, [np.zeros(2), np.arange(3.0)], dependencies=wired)
+    told = known.replace(B=known.B)  # the same, not searched for fixed factors
+    assert (known.fixed, told.fixed) == ((1,), ())
+
+    def values():
+        for blocks, information in ((joint, JointInformation()), (mean_field, PerModality())):
+            plan = Exhaustive(2, information)
+            yield [plan(m, prior(m, blocks(m)), NOW).value for m in (known, told)]
+
+    for one, other in jax.jit(lambda: tuple(values()))():
+        np.testing.assert_allclose(one, other, atol=1e-12)  # float64 rounding
+
+
 @pytest.mark.parametrize("revealing", [False, True], ids=["noisy", "revealing"])
 @pytest.mark.usefixtures("x64")
 def test_the_mean_field_tree_is_exact_for_the_product_of_its_marginals(revealing):

@@ -43,6 +43,11 @@ def learner(seed=0):
     return Model(counts=counts)
 
 
+def live(agent):
+    """A step of an agent of one modality, compiled."""
+    return eqx.filter_jit(lambda state, outcome, key: agent.step(state, (outcome,), key=key))
+
+
 def test_the_mean_of_the_counts_is_the_model():
     model = learner()
     for name in "ABCD":
@@ -113,34 +118,38 @@ def test_a_missing_outcome_teaches_nothing_about_its_likelihood():
 def test_novelty_of_a_b_and_d_is_the_information_expected_about_them():
     model = learner(4)
     belief = prior(model, joint(model))
-    q = np.asarray(belief.tables[0])
-    gain = lambda counts, i: float(dirichlet_divergence(counts + jnp.eye(len(counts))[i], counts))
-    a, A = model.counts.a[0], np.asarray(model.A[0])
+
+    @eqx.filter_jit
+    def novelties(model, belief):
+        plans = [Exhaustive(h)(model, belief, NOW).terms.novelty for h in (1, 2)]
+        here = terms_of(model, belief, NOW, Exhaustive(1).information).novelty
+        return here, exploration(model, belief), first_state_novelty(model, belief), plans
+
+    found, of_b, of_d, (one, two) = novelties(model, belief)
+    divergence, counts = jax.jit(dirichlet_divergence), jax.tree.map(np.asarray, model.counts)
+    gain = lambda c, i: float(divergence(c + np.eye(len(c))[i], c))
+    q, A, B = np.asarray(belief.tables[0]), np.asarray(model.A[0]), [np.asarray(b) for b in model.B]
     expected = sum(
-        q[i, j] * A[o, i, j] * gain(a[:, i, j], o)
+        q[i, j] * A[o, i, j] * gain(counts.a[0][:, i, j], o)
         for i in range(2)
         for j in range(2)
         for o in range(3)
     )
-    found = terms_of(model, belief, NOW, Exhaustive(1).information).novelty
     assert float(found) == pytest.approx(expected, abs=1e-12)
-    marginals, u = (q.sum(axis=1), q.sum(axis=0)), (0, 1, 2)
-    for action in u:
+    marginals = (q.sum(axis=1), q.sum(axis=0))
+    for action in (0, 1, 2):
         expected = sum(
-            marginals[f][s] * float(model.B[f][n, s, c]) * gain(model.counts.b[f][:, s, c], n)
+            marginals[f][s] * B[f][n, s, c] * gain(counts.b[f][:, s, c], n)
             for f, c in ((0, action), (1, 0))
             for s in range(2)
             for n in range(2)
         )
-        assert float(exploration(model, belief)[action]) == pytest.approx(expected, abs=1e-12)
+        assert float(of_b[action]) == pytest.approx(expected, abs=1e-12)
     expected = sum(
-        m[s] * gain(d, s) for m, d in zip(marginals, model.counts.d, strict=True) for s in range(2)
+        m[s] * gain(d, s) for m, d in zip(marginals, counts.d, strict=True) for s in range(2)
     )
-    assert float(first_state_novelty(model, belief)) == pytest.approx(expected, abs=1e-12)
-    plan = Exhaustive(2)(model, belief, NOW)
-    news = np.asarray(plan.terms.novelty).reshape(3, 3)
-    one = np.asarray(Exhaustive(1)(model, belief, NOW).terms.novelty)
-    assert (news > one[:, None]).all()
+    assert float(of_d) == pytest.approx(expected, abs=1e-12)
+    assert (np.asarray(two).reshape(3, 3) > np.asarray(one)[:, None]).all()
 
 
 def test_reversals_are_unlearned_faster_with_forgetting():
@@ -253,8 +262,9 @@ def test_a_life_teaches_the_bias_of_a_coin(inference):
 def test_what_was_learned_outlives_an_episode():
     model = Model(counts=Counts(a=(np.eye(2) * 4 + 1,), b=(np.ones((2, 2, 2)),), d=(np.ones(2),)))
     agent = Agent(model, Exhaustive(1), learning=Learning())
-    state, _ = agent.step(agent.init(), (0,), key=jax.random.key(0))
-    state, _ = agent.step(state, (1,), key=jax.random.key(1))
+    step, keys = live(agent), jax.random.split(jax.random.key(0))
+    state, _ = step(agent.init(), jnp.asarray(0), keys[0])
+    state, _ = step(state, jnp.asarray(1), keys[1])
     fresh = agent.reset(state)
     assert int(fresh.time) == 0
     np.testing.assert_allclose(fresh.prior.tables[0], state.counts.d[0] / 3, rtol=1e-5)
@@ -266,18 +276,19 @@ def test_a_plan_followed_for_three_steps_is_the_plan_made_at_the_first():
     rng = np.random.default_rng(7)
     model = Model([columns(rng, 3, 3)], [columns(rng, 3, 3, 2)], [rng.normal(size=3)])
     agent = Agent(model, Exhaustive(3), every=3)
-    state, keys = agent.init(), jax.random.split(jax.random.key(2), 4)
-    state, first = agent.step(state, (0,), key=keys[0])
-    state, second = agent.step(state, (1,), key=keys[1])
+    step, state, seen = live(agent), agent.init(), jnp.asarray([0, 1, 2, 0])
+    keys = jax.random.split(jax.random.key(2), 4)
+    state, first = step(state, seen[0], keys[0])
+    state, second = step(state, seen[1], keys[1])
     tree = first.policies.reshape(2, 2, 2)[first.action[0]]
     np.testing.assert_allclose(
         second.policies.reshape(4, 2)[:, 0] * 2, tree.reshape(-1) / tree.sum()
     )
-    state, third = agent.step(state, (2,), key=keys[2])
+    state, third = step(state, seen[2], keys[2])
     expected = tree[second.action[0]] / tree[second.action[0]].sum()
     np.testing.assert_allclose(third.policies.reshape(2, 4).sum(axis=1), expected, atol=1e-12)
-    _, fourth = agent.step(state, (0,), key=keys[3])
-    fresh = agent.policies(fourth.belief, state.time)
+    _, fourth = step(state, seen[3], keys[3])
+    fresh = eqx.filter_jit(agent.policies)(fourth.belief, state.time)
     np.testing.assert_allclose(fourth.policies, fresh, atol=1e-12)
 
 
