@@ -44,7 +44,12 @@ class Solver(eqx.Module):
         return self.settle(network.clamp(*values), None)
 
     def settle(self, clamped: Clamped, start: PCState | None) -> Settled:
-        """Settle a clamped network from a start of one's own, such as an amortised guess."""
+        """Settle a clamped network from a start of one's own, such as an amortised guess.
+
+        Args:
+            clamped: the network on one sample.
+            start: free values; None for the feed-forward start.
+        """
         chart = self.coordinates(clamped, start)
         ran = self.run(clamped, chart)
         state = chart.decode(ran.point)
