@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fep.predictive_coding.network import Clamped, PCState
@@ -16,15 +18,16 @@ class Chart(NamedTuple):
     decode: Callable[[PCState], PCState]  # coordinates -> values
 
 
-Coordinates = Callable[[Clamped, PCState], Chart]
+Coordinates = Callable[[Clamped, PCState | None], Chart]  # the start; None is the feed-forward one
 
 
-def states(clamped: Clamped, start: PCState) -> Chart:
+def states(clamped: Clamped, start: PCState | None) -> Chart:
     """The values themselves: each slope is local, so that spikes and chips can follow it."""
+    start = clamped.init() if start is None else start
     return Chart(start, clamped.cost, lambda state: state)
 
 
-def errors(clamped: Clamped, start: PCState) -> Chart:
+def errors(clamped: Clamped, start: PCState | None) -> Chart:
     r"""The errors $\varepsilon = z - \mu(z)$: a step moves all layers at once.
 
     The Hessian is $\Pi + J^T \Lambda J$ plus the curvature of the outputs, with J the slope of the
@@ -44,4 +47,8 @@ def errors(clamped: Clamped, start: PCState) -> Chart:
         if not node.energy.is_location:
             kind = type(node.energy).__name__
             raise ValueError(f"free node {node.name!r}: {kind} has no error coordinate; use states")
-    return Chart(clamped.encode(start), clamped.error_cost, clamped.decode)
+    if start is None:  # known to be zero, which saves the passes that would find it
+        start = jax.tree.map(jnp.zeros_like, clamped.init())
+    else:
+        start = clamped.encode(start)
+    return Chart(start, clamped.error_cost, clamped.decode)

@@ -41,17 +41,24 @@ class Solver(eqx.Module):
         Raises:
             EquinoxRuntimeError: if inference diverges.
         """
-        clamped = network.clamp(*values)
-        return self.settle(clamped, clamped.init())
+        return self.settle(network.clamp(*values), None)
 
-    def settle(self, clamped: Clamped, start: PCState) -> Settled:
-        """Settle a clamped network from a start of one's own, such as an amortised guess."""
+    def settle(self, clamped: Clamped, start: PCState | None) -> Settled:
+        """Settle a clamped network from a start of one's own, such as an amortised guess.
+
+        Args:
+            clamped: the network on one sample.
+            start: free values; None for the feed-forward start.
+        """
         chart = self.coordinates(clamped, start)
         ran = self.run(clamped, chart)
         state = chart.decode(ran.point)
         if state.activities:
             bad = ~jnp.isfinite(sum(jnp.sum(z) for z in state.activities))
-            state = eqx.error_if(state, bad, "inference diverged: lower `rate`")
+            # one value carries the check, so that XLA knows the others again when they predict
+            *others, last = state.activities
+            last = eqx.error_if(last, bad, "inference diverged: lower `rate`")
+            state = PCState((*others, last))
         energies = ran.energies + clamped.normaliser(state)
         residual = root_mean_square(ran.measured.slope)
         return Settled(state, energies, residual, ran.steps, gap_bound(clamped, state))

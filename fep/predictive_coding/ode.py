@@ -37,10 +37,9 @@ class OdeFlow(eqx.Module):
 
     def __call__(self, network: PCNetwork, *values: Value) -> Settled:
         """Settle one sample from the feed-forward start."""
-        clamped = network.clamp(*values)
-        return self.settle(clamped, clamped.init())
+        return self.settle(network.clamp(*values), None)
 
-    def settle(self, clamped: Clamped, start: PCState) -> Settled:
+    def settle(self, clamped: Clamped, start: PCState | None) -> Settled:
         """Settle a clamped network from a start of one's own."""
         import diffrax
 

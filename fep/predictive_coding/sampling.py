@@ -34,7 +34,7 @@ class Langevin(eqx.Module):
     def __call__(self, network: PCNetwork, *values: Value, key: PRNGKeyArray) -> PCState:
         """Values after every step, with a leading axis (steps,), from the feed-forward start."""
         clamped = network.clamp(*values)
-        chart = self.coordinates(clamped, clamped.init())
+        chart = self.coordinates(clamped, None)
         slope = jax.grad(chart.energy)
 
         def step(point, k):

@@ -88,7 +88,9 @@ class Linearised(NamedTuple):
 
     energy: Scalar
     slope: PCState
+    own: PCState  # the part of the slope that the errors' own energies make
     outputs: Float[Array, " m"]
+    residual: Float[Array, " m"]  # slope of the outputs' energies
     jacobian: PCState  # of the outputs, with a leading axis (m,)
 
 
@@ -129,35 +131,39 @@ class GaussNewton(Solver):
         """Energy, slope and linearised outputs at a point."""
         outputs, pull = jax.vjp(lambda e: _flat(clamped.outputs(e)), point)
         jacobian = jax.vmap(lambda row: pull(row)[0])(jnp.eye(outputs.size, dtype=outputs.dtype))
-        own, slope = jax.value_and_grad(_own_cost(clamped))(point)
+        cost, own = jax.value_and_grad(_own_cost(clamped))(point)
         surprise, residual = jax.value_and_grad(_surprise(clamped))(outputs)
-        slope = jax.tree.map(lambda g, j: g + jnp.tensordot(residual, j, axes=1), slope, jacobian)
-        return Linearised(own + surprise, slope, outputs, jacobian)
+        slope = jax.tree.map(lambda g, j: g + jnp.tensordot(residual, j, axes=1), own, jacobian)
+        return Linearised(cost + surprise, slope, own, outputs, residual, jacobian)
 
     def update(self, clamped, chart, point, memory, measured):
-        """One Gauss-Newton step and its chords, each halved until it descends."""
+        """One Gauss-Newton step and its chords; the best of them, or the step halved."""
         precision = _precision(clamped, point)
         over = jax.tree.map(lambda j, pi: j / pi[None], measured.jacobian, precision)
-        rows = [_rows(j) for j in jax.tree.leaves(over)]
-        spread = sum(
-            a @ _rows(b).T for a, b in zip(rows, jax.tree.leaves(measured.jacobian), strict=True)
-        )
+        spread = sum(_rows(a) @ _rows(j).T for a, j in _pairs(over, measured.jacobian))
         curve = lambda tangent: _curvature(clamped, measured.outputs, tangent)
         matrix = jnp.eye(len(spread)) + jax.vmap(curve, in_axes=1, out_axes=1)(spread)
         inverse = jnp.linalg.inv(matrix)
 
-        def direction(slope):
-            seen = sum(a @ g.ravel() for a, g in zip(rows, jax.tree.leaves(slope), strict=True))
-            back = inverse @ curve(seen)
+        def direction(slope, residual):
+            """Down the slope that is the one given plus $J^T$ times the residual."""
+            seen = sum(_rows(a) @ g.ravel() for a, g in _pairs(over, slope)) + spread @ residual
+            back = inverse @ curve(seen) - residual
             follow = lambda a, g, pi: jnp.tensordot(back, a, axes=1) - g / pi
             return jax.tree.map(follow, over, slope, precision)
 
-        value_and_slope = jax.value_and_grad(chart.energy)
-        energy, slope = measured.energy, measured.slope
+        # the slope of the outputs' energies enters as their residual: J is read less often
+        first = direction(measured.own, measured.residual)
+        ahead, tried = jax.tree.map(jnp.add, point, first), []
+        nothing = jnp.zeros_like(measured.residual)  # the whole slope is in the other
         for _ in range(self.chords):
-            point = descend(chart.energy, point, direction(slope), energy)
-            energy, slope = value_and_slope(point)
-        return descend(chart.energy, point, direction(slope), energy), memory
+            energy, slope = jax.value_and_grad(chart.energy)(ahead)
+            tried.append((ahead, energy))
+            ahead = jax.tree.map(jnp.add, ahead, direction(slope, nothing))
+        kept, least = ahead, chart.energy(ahead)
+        for other, energy in tried:
+            kept, least = _where(least <= energy, (kept, least), (other, energy))
+        return descend(chart.energy, point, first, measured.energy, (kept, least)), memory
 
 
 class GaussNewtonCG(Solver):
@@ -237,7 +243,11 @@ class NewtonCG(Solver):
 
 
 def descend(
-    energy: Callable[[PCState], Scalar], point: PCState, direction: PCState, before: Scalar
+    energy: Callable[[PCState], Scalar],
+    point: PCState,
+    direction: PCState,
+    before: Scalar,
+    beyond: tuple[PCState, Scalar] | None = None,
 ) -> PCState:
     """The point a whole step ahead, or a half, a quarter, ...: the first that does not climb.
 
@@ -245,12 +255,14 @@ def descend(
         energy: of a point, nats.
         point: where to start.
         direction: the whole step.
-        before: energy there.
+        before: energy at the start.
+        beyond: what to take for the whole step where it does not climb, and its energy.
     """
     ahead = lambda length: jax.tree.map(lambda z, d: z + length * d, point, direction)
     # rounding of the energy itself is no rise
     bound = before + 4 * jnp.finfo(before.dtype).eps * jnp.abs(before)
     one = jnp.ones((), before.dtype)
+    whole, reached = beyond or (ahead(one), energy(ahead(one)))
 
     def climbing(carry):
         length, reached = carry
@@ -260,14 +272,17 @@ def descend(
         length = 0.5 * carry[0]
         return length, energy(ahead(length))
 
-    length, reached = jax.lax.while_loop(climbing, halve, (one, energy(ahead(one))))
-    return ahead(jnp.where(reached <= bound, length, 0.0))
+    length, reached = jax.lax.while_loop(climbing, halve, (one, reached))
+    return _where(length == one, whole, ahead(jnp.where(reached <= bound, length, 0.0)))
 
 
 def dot(a: PCState, b: PCState) -> Scalar:
     """Inner product over all nodes."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return sum(jnp.vdot(x, y) for x, y in pairs)
+    return sum(jnp.vdot(x, y) for x, y in _pairs(a, b))
+
+
+def _pairs(a: PCState, b: PCState) -> zip:
+    return zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
 
 
 def _where(condition, a, b):

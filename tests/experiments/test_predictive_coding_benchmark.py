@@ -1,11 +1,14 @@
 """The benchmark's networks, floor and check of equal work; no time is asserted."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments.benchmarks import predictive_coding as pc
 from experiments.store import Refusal
+from fep.predictive_coding.learning import Learner, backprop
 
 
 def test_a_problem_has_the_shapes_of_its_case():
@@ -23,16 +26,18 @@ def test_the_convolutional_network_halves_its_image_twice():
     assert [z.shape for z in state.activities] == [(16, 14, 14), (32, 7, 7)]
 
 
-def test_a_peer_with_other_weights_is_refused():
-    case = pc._perceptron(4, 3, 10)
-    work = pc.problem(case, np.random.default_rng(0))
-    start = {name: work[name] for name in ("W01", "W02")}
-    network = pc._network(work)
-    moved = network.layers[0].weight + 0.1
+def test_a_peer_with_other_slopes_is_refused_by_name():
+    work = pc.problem(pc._perceptron(4, 3, 10), np.random.default_rng(0))
+    ours = {name: work[name] for name in ("W01", "W02")}
+    pc.check_same_work("peer", ours, {name: a * (1 + 1e-3) for name, a in ours.items()})
+    with pytest.raises(Refusal, match="peer met other slopes: W02's are"):
+        pc.check_same_work("peer", ours, {**ours, "W02": 0.98 * ours["W02"]})
 
-    class State:
-        network = pc._network({**work, "W01": np.asarray(moved)})
 
-    theirs = {"W01": np.asarray(moved) + 0.01, "W02": start["W02"] + 1}
-    with pytest.raises(Refusal, match="W01 is 0.1 of its way apart"):
-        pc._check_same_work("peer", State, start, theirs)
+def test_slopes_are_what_the_first_step_descends():
+    work = pc.problem(pc._perceptron(4, 3, 10), np.random.default_rng(0))
+    network, batch = pc._network(work), (work["x"], work["y"])
+    met = pc.slopes(pc.Ours(Learner(backprop, optax.adam(pc.RATE)), network, batch).train(1))
+    slope = eqx.filter_jit(backprop)(network, batch)[1].layers
+    for layer, name in zip(slope, ("W01", "W02"), strict=True):
+        np.testing.assert_allclose(met[name], 0.1 * layer.weight, rtol=1e-4, atol=1e-7)  # 1 - b1

@@ -122,9 +122,9 @@ def test_a_slow_incremental_step_is_a_step_of_predictive_coding():
     network, batch = chain_and_batch()
     rate = 1e-8
     learner = IncrementalLearner(optax.sgd(0.1), optax.sgd(rate), steps=1)
-    state, _ = learner.step(learner.init(network), batch)
-    start = jax.vmap(network.init)(*batch)
-    _, slope = slope_at(network, start, batch)
+    state, _ = eqx.filter_jit(learner.step)(learner.init(network), batch)
+    at_start = lambda n: slope_at(n, jax.vmap(n.init)(*batch), batch)
+    _, slope = eqx.filter_jit(at_start)(network)
     np.testing.assert_allclose((flat(network) - flat(state.network)) / rate, flat(slope), atol=1e-6)
 
 
@@ -221,8 +221,14 @@ def test_implicit_slopes_are_those_of_unrolled_inference():
 def test_the_regime_meter_knows_backprop_from_equilibrium():
     network, batch = chain_and_batch()
     ends = lambda solver: settle_batch(solver, network, batch)
-    meter = jax.jit(lambda solver: regime(ends(solver), ends(EXACT), network, batch))
-    barely, fully = meter(GradientFlow(1e-4, 1, errors)), meter(NewtonCG(9, 20, coordinates=errors))
+    judged = GradientFlow(1e-4, 1, errors), NewtonCG(9, 20, coordinates=errors)
+
+    @jax.jit
+    def meters():
+        star = ends(EXACT)
+        return [regime(ends(solver), star, network, batch) for solver in judged]
+
+    barely, fully = meters()
     assert float(barely.relaxed) < 1e-3
     np.testing.assert_allclose(barely.to_backprop, 1, atol=1e-6)
     assert float(fully.relaxed) == pytest.approx(1, abs=1e-9)

@@ -39,9 +39,11 @@ def test_a_settled_step_is_kalman_s_with_a_prior_of_the_process_noise_alone():
     a, c = (jnp.asarray(m, jnp.float64) for m in (A, C))
     network = temporal_network(Linear(a), Linear(c), process_variance=0.5, noise_variance=2.0)
     ours = run(TemporalPC(network, GaussNewton(1), 3), seen)
-    gain = 0.5 * c.T @ jnp.linalg.inv(0.5 * c @ c.T + 2.0 * jnp.eye(3))
-    step = lambda x, y: ((a @ x + gain @ (y - c @ (a @ x))),) * 2
-    np.testing.assert_allclose(ours, jax.lax.scan(step, jnp.zeros(3), seen)[1], atol=1e-12)
+    a, c, x = np.asarray(a), np.asarray(c), np.zeros(3)
+    gain = 0.5 * c.T @ np.linalg.inv(0.5 * c @ c.T + 2.0 * np.eye(3))
+    for estimate, y in zip(np.asarray(ours), np.asarray(seen), strict=True):
+        x = a @ x + gain @ (y - c @ (a @ x))
+        np.testing.assert_allclose(estimate, x, atol=1e-12)
 
 
 @pytest.mark.usefixtures("x64")
@@ -56,7 +58,8 @@ def test_kalman_s_filter_is_the_regression_on_all_that_was_seen():
     )
     flat = lambda x: cost(x.reshape(6, 3))
     zero = jnp.zeros(18)
-    best = -jnp.linalg.solve(jax.hessian(flat)(zero), jax.grad(flat)(zero)).reshape(6, 3)
+    curvature, slope = jax.jit(lambda: (jax.hessian(flat)(zero), jax.grad(flat)(zero)))()
+    best = -np.linalg.solve(curvature, slope).reshape(6, 3)
     np.testing.assert_allclose(run(kalman, seen)[-1], best[-1], atol=1e-12)
 
 
@@ -79,12 +82,12 @@ def test_langevin_samples_have_the_posterior_s_mean_and_covariance(coordinates):
     settings = {} if coordinates is None else {"coordinates": coordinates}
     sampler = Langevin(0.05, 100_000, **settings)
     samples = eqx.filter_jit(sampler)(network, x, y, key=jax.random.key(2)).activities[0]
-    (mean,) = linear_equilibrium(network, x, y).activities
-    w = network.layers[1].weight
-    covariance = jnp.linalg.inv(jnp.eye(2) + w.T @ w)
+    (mean,) = eqx.filter_jit(linear_equilibrium)(network, x, y).activities
+    w = np.asarray(network.layers[1].weight)
+    covariance = np.linalg.inv(np.eye(2) + w.T @ w)
     # 1e5 samples correlated over about 1 / rate: 2000 independent ones; and a bias of the step
     np.testing.assert_allclose(samples.mean(axis=0), mean, atol=0.08)
-    np.testing.assert_allclose(jnp.cov(samples.T), covariance, atol=0.08)
+    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.08)
 
 
 @pytest.mark.usefixtures("x64")
@@ -123,12 +126,15 @@ def test_activities_keep_their_size_across_width_and_depth(scaling):
 def test_the_largest_curvature_does_not_grow_with_depth_under_mu_pc():
     """What lets one activity rate serve all depths: Innocenti et al. (2025), sec. 4."""
 
-    def largest(scaling, depth):
-        network = residual_chain((8, 12, depth, 4), jnp.tanh, scaling, key=jax.random.key(6))
+    @jax.jit
+    def curvature(network):
         clamped = network.clamp(jnp.ones(8), jnp.zeros(4))
         flat, unravel = ravel_pytree(clamped.init())
-        hessian = jax.hessian(lambda z: clamped.cost(unravel(z)))(flat)
-        return float(jnp.linalg.eigvalsh(hessian)[-1])
+        return jax.hessian(lambda z: clamped.cost(unravel(z)))(flat)
+
+    def largest(scaling, depth):
+        network = residual_chain((8, 12, depth, 4), jnp.tanh, scaling, key=jax.random.key(6))
+        return np.linalg.eigvalsh(curvature(network))[-1]
 
     assert largest(mu_pc, 8) < 1.1 * largest(mu_pc, 4)
     assert largest(standard, 8) > 1.2 * largest(mu_pc, 8)

@@ -20,7 +20,7 @@ given, held, compared, rule = sys.argv[1:]
 work = dict(np.load(given))
 weights = [jnp.asarray(work[name]) for name in sorted(work) if name.startswith("W")]
 x, y = jnp.asarray(work["x"]), jnp.asarray(work["y"])
-rate, steps, learning_rate = 0.1, 20, 1e-3  # ours are the same
+rate, steps, learning_rate, epsilon = 0.1, 20, 1e-3, 1e-3  # ours are the same
 
 model = jpc.make_mlp(
     jax.random.key(0),
@@ -39,7 +39,7 @@ linear = lambda model: [
 model = eqx.tree_at(lambda m: [layer.weight for layer in linear(m)], model, weights)
 zeros = [jnp.zeros(w.shape[0]) for w in weights]
 model = eqx.tree_at(lambda m: [layer.bias for layer in linear(m)], model, zeros)
-optim_w, optim_h = optax.adam(learning_rate), optax.sgd(rate * x.shape[0])
+optim_w, optim_h = optax.adam(learning_rate, eps=epsilon), optax.sgd(rate * x.shape[0])
 start = model, optim_w.init((eqx.filter(model, eqx.is_array), None))
 
 
@@ -71,10 +71,11 @@ def repeat(times):
     state = start
     for _ in range(times):
         state = step(*state)
-    return jax.block_until_ready([layer.weight for layer in linear(state[0])])
+    return jax.block_until_ready(state)
 
 
-np.savez(held, **{f"W{i:02}": np.asarray(w) for i, w in enumerate(repeat(int(compared)), 1)})
+mean = linear(repeat(int(compared))[1][0].mu[0])  # Adam's, of the slopes
+np.savez(held, **{f"W{i:02}": np.asarray(layer.weight) for i, layer in enumerate(mean, 1)})
 version = f"{importlib.metadata.version('jpc')}, jax {jax.__version__}"
 print(json.dumps({"version": version}), flush=True)
 for line in sys.stdin:

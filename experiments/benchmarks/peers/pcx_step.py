@@ -19,7 +19,7 @@ given, held, compared, rule = sys.argv[1:]
 work = dict(np.load(given))
 weights = [jnp.asarray(work[name]) for name in sorted(work) if name.startswith("W")]
 x, y = jnp.asarray(work["x"]), jnp.asarray(work["y"])
-rate, steps, learning_rate = 0.1, 20, 1e-3  # ours are the same
+rate, steps, learning_rate, epsilon = 0.1, 20, 1e-3, 1e-3  # ours are the same
 px.RKG.seed(0)
 
 
@@ -103,7 +103,7 @@ with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
 for layer, weight in zip(model.layers, weights, strict=True):
     layer.nn.weight.set(weight)
     layer.nn.bias.set(jnp.zeros_like(layer.nn.bias.get()))
-optim_w = pxu.Optim(lambda: optax.adam(learning_rate), parameters()(model))
+optim_w = pxu.Optim(lambda: optax.adam(learning_rate, eps=epsilon), parameters()(model))
 optim_h = pxu.Optim(lambda: optax.sgd(rate))
 
 
@@ -115,8 +115,9 @@ def repeat(times):
 
 
 repeat(int(compared))
-learned = {f"W{i:02}": np.asarray(l.nn.weight.get()) for i, l in enumerate(model.layers, 1)}
-np.savez(held, **learned)
+mean = optim_w.state.get()[0].mu  # Adam's, of the slopes
+met = {f"W{i:02}": np.asarray(l.nn.weight.get()) for i, l in enumerate(mean.layers, 1)}
+np.savez(held, **met)
 version = f"{importlib.metadata.version('pcx')}, jax {jax.__version__}"
 print(json.dumps({"version": version}), flush=True)
 for line in sys.stdin:
