@@ -311,9 +311,8 @@ def _naming(recipe: Recipe, classifier: Classifier, spikes: Embedded) -> list[Pr
     """The feed-forward sweep alone, with weights held."""
     rows = np.linspace(0, len(spikes.test) - 1, RECORDED).astype(int)
     nothing = np.zeros((RECORDED, len(INTENTS)), np.float32)
-    trials = jax.tree.map(
-        np.asarray, jax.vmap(recipe.populations(classifier.network))(spikes.test[rows], nothing)
-    )
+    settle = jax.jit(jax.vmap(recipe.populations(classifier.network)))
+    trials = jax.tree.map(np.asarray, settle(spikes.test[rows], nothing))
     layers = classifier.network.layers
     sweep = len(layers) * recipe.code.halvings
     nth = lambda i: raster(jax.tree.map(lambda a: a[i], trials))

@@ -1,5 +1,6 @@
 """From sentences to actions: each stage beside its float twin, on a small encoder and on MiniLM."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,11 +17,16 @@ from experiments.dialogues import (
     populations,
     spiking_mind,
 )
+from experiments.figures import save
 from experiments.requests import HINTS, INTENTS, requests
-from experiments.sentence_prices import circuit_load
+from experiments.sentence_prices import ACCOUNTS, circuit_load
 from experiments.sentence_stages import Classifier, probabilities
 from experiments.sentence_to_action import Config
 from snn import pretrained
+from snn.adaptive_neurons import FittedNeuron
+from snn.rotation import Hadamard
+from snn.transformer import converter, spiking
+from tests.snn import encoders
 
 # two intents that are easily taken for one another, and one that is not
 CONFUSION = np.array([[0.75, 0.25, 0.05], [0.2, 0.7, 0.05], [0.05, 0.05, 0.9]])
@@ -35,6 +41,54 @@ def dialogues():
     heard = ((1 - share) * np.array(VAGUE) + share * np.array(CLEAR)).repeat(3, axis=1)
     heard = heard.astype(np.float32)
     return exact, play(spiking_mind(exact.model, 256), exact, heard), play(exact, exact, heard)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The whole chain on a Transformer of random weights, whose tokens are sums of letters."""
+    encoder = encoders.encoder()
+
+    def tokenise(sentences):
+        words = [[sum(map(ord, word)) % 10 for word in s.split()][:12] for s in sentences]
+        ids = np.array([w + [0] * (12 - len(w)) for w in words], np.int32)
+        return pretrained.Tokens(ids, np.arange(12) < np.array([[len(w)] for w in words]))
+
+    rotation = lambda n: Hadamard.random(n, key=jax.random.key(n))
+    twin = spiking(encoder, converter(FittedNeuron(31), rotation=rotation))
+    config = Config(hidden=16, epochs=2, settle_steps=4, neurons=16, dialogues=16, turns=2)
+    return config, demonstration.chain(config, encoder, twin, tokenise)
+
+
+@pytest.mark.slow
+def test_spikes_follow_their_float_twins_through_all_stages(small):
+    _, result = small
+    assert result.cosine.shape == (96,)
+    assert 0.99 < result.cosine.mean() < 1  # five signed bits a value, training-free
+    assert 0 < result.naming < 0.02  # half of 2^-7 at each label
+    assert result.deposit > 0.9
+    assert 0 < result.variation.mean() < 8 / 40  # intents / spikes of a window
+    np.testing.assert_allclose(result.confusion.sum(axis=0), 1)
+
+
+@pytest.mark.slow
+def test_every_stage_has_both_accounts_of_spikes_and_of_the_dense_twin(small):
+    prices = {(p["stage"], p["name"]): p for p in small[1].prices}
+    for stage in demonstration.STAGES:
+        operations, ours, bare, dense = (prices[stage, name] for name in ACCOUNTS)
+        assert 0 < operations["joules"] < ours["low"] < ours["joules"] < ours["high"]
+        assert 0 < bare["joules"] < dense["low"] < dense["high"]
+        chips = [p for (s, name), p in prices.items() if s == stage and "Loihi" in name]
+        assert len(chips) == 2
+        assert all(p["joules"] > ours["joules"] and p["source"] for p in chips)
+
+
+@pytest.mark.slow
+def test_report_shows_all_stages(small, tmp_path):
+    config, result = small
+    assert len(demonstration.summary(config, result)) > 20
+    assert len(demonstration.tables(config, result)) == 1 + len(demonstration.STAGES)
+    paths = save(demonstration.figure(result), tmp_path / "chain")
+    assert all(path.stat().st_size > 10_000 for path in paths)
 
 
 def test_train_calibration_and_test_share_no_sentence_and_have_all_intents():
