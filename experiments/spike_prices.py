@@ -8,9 +8,13 @@ memory, messages and static power; what no source prices is refused by name.
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Bool
+
 from hw.cost import Bill, price
 from hw.datasheets import A100, H100, LOIHI1, LOIHI1_SANAFE, SPINNAKER1, SPINNAKER2, TRUENORTH, V100
 from hw.platforms import Constant, Platform, Serial, Tick
+from snn.transformer import Encoder, LayerSent
 
 _horowitz = partial(
     Constant,
@@ -47,6 +51,40 @@ class Load(NamedTuple):
     steps: int  # of the code
     additions: float  # of the rotation before the thresholds, in floating point
     layers: int  # that wait for one another
+
+
+def token_load(
+    network: Encoder, sent: tuple[LayerSent, ...], mask: Bool[np.ndarray, "sentences tokens"]
+) -> Load:
+    """Work of one token of a converted encoder, the mean over sentences.
+
+    Args:
+        network: the encoder that ran.
+        sent: what its populations sent, with a leading axis of sentences.
+        mask: true where there is a token.
+    """
+    tokens, populations, largest = int(mask.sum()), [], 0
+    for layer, told in zip(network.layers, sent, strict=True):
+        for site in told._fields:
+            counts = np.abs(np.asarray(getattr(told, site).counts)[mask])
+            largest = max(largest, int(counts.max()))
+            projection = getattr(layer, site)
+            outputs = projection.bias.shape[0]
+            spikes = np.sum(np.bitwise_count(counts)) / tokens
+            rotation = projection.rotation
+            populations.append(
+                {
+                    "values": counts.shape[1],
+                    "outputs": outputs,
+                    "weights": counts.shape[1] * outputs,
+                    "active": np.count_nonzero(counts) / tokens * outputs,
+                    "spikes": spikes,
+                    "events": spikes * outputs,
+                    "additions": 0 if rotation is None else rotation.additions,
+                }
+            )
+    total = {name: float(sum(p[name] for p in populations)) for name in populations[0]}
+    return Load(**total, steps=largest.bit_length(), layers=len(populations))
 
 
 class Account(NamedTuple):

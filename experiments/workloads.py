@@ -51,9 +51,9 @@ def digits_account(
     learning = circuit(populations.network)
     macs = dense_macs(populations.network)
     bills = {
-        "recognising a digit": _bill(_held(learning), feed_forward, macs),
+        "recognising a digit": bill(held(learning), feed_forward, macs),
         # forward once; then a step of inference is W and its transpose, the update one more
-        "learning a digit": _bill(learning, rasters, macs * (2 * populations.steps + 2)),
+        "learning a digit": bill(learning, rasters, macs * (2 * populations.steps + 2)),
     }
     return bills, rasters[0]
 
@@ -70,7 +70,18 @@ def belief_account(
     rasters = [belief_raster(beliefs, *cycle) for cycle in cycles]
     states = beliefs.prior.shape[0]
     macs = states * states + states * len(beliefs.likelihoods)
-    return {"a belief in the T-maze": _bill(belief_circuit(beliefs), rasters, macs)}
+    return {"a belief in the T-maze": bill(belief_circuit(beliefs), rasters, macs)}
+
+
+def bill(ran: Circuit, rasters: list[dict[str, np.ndarray]], macs: int) -> Account:
+    """Recorded spikes of a circuit on spiking chips, and so many products on dense machines."""
+    lowered = [lower_raster(ran, r) for r in rasters]
+    spiking = account(lower(ran), lowered, SPIKING, place=by_traffic)
+    counts = {"mac": macs}
+    dense = [
+        Entry(price(counts, platform, duration_s=None), counts, None, (), {}) for platform in DENSE
+    ]
+    return as_json((*spiking, *dense))
 
 
 def dense_macs(network: PCNetwork) -> int:
@@ -116,17 +127,7 @@ def _boundary(entry: dict[str, Any]) -> str:
     return entry["boundary"] + fits
 
 
-def _bill(learning: Circuit, rasters: list[dict[str, np.ndarray]], macs: int) -> Account:
-    lowered = [lower_raster(learning, r) for r in rasters]
-    spiking = account(lower(learning), lowered, SPIKING, place=by_traffic)
-    counts = {"mac": macs}
-    dense = [
-        Entry(price(counts, platform, duration_s=None), counts, None, (), {}) for platform in DENSE
-    ]
-    return as_json((*spiking, *dense))
-
-
-def _held(learning: Circuit) -> Circuit:
+def held(learning: Circuit) -> Circuit:
     """The same circuit with its weights held."""
     held = (replace(projection, plastic=False) for projection in learning.projections)
     return Circuit(learning.populations, tuple(held))

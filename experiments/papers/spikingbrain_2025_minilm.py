@@ -16,7 +16,15 @@ from jaxtyping import Float, Int
 
 from experiments.claims import Check, Row
 from experiments.figures import BLUE, GREEN, ORANGE, VERMILION, panels
-from experiments.spike_prices import ADD8, BYTE, EXCLUDED, Load, accounts, break_even, on_chips
+from experiments.spike_prices import (
+    ADD8,
+    BYTE,
+    EXCLUDED,
+    accounts,
+    break_even,
+    on_chips,
+    token_load,
+)
 from experiments.texts import FIRST, SECOND, calibration
 from snn.adaptive_neurons import (
     AdaptiveNeuron,
@@ -106,13 +114,13 @@ def run(config: Config) -> Result:
             table[name] = np.array([*fidelity, *_statistics(_counts(sent, texts.mask, part))])
         if name in PRICED:
             histogram[name] = np.bincount(_counts(sent, texts.mask, SETS[0]))
-            load = _load(network, sent, texts.mask)
+            load = token_load(network, sent, texts.mask)
             energy[name] = [{**a._asdict(), "band": a.band} for a in accounts(load)]
             chips[name], even[name] = on_chips(load), break_even(load)
     claimed = {name: [] for name in OURS}
     for seed in range(config.seed, config.seed + config.rotations):
         for name, steps in OURS.items():
-            network = spiking(encoder, _ours(steps, seed))
+            network = spiking(encoder, fitted(steps, seed))
             embeddings = np.asarray(_encode(network, texts.ids, texts.mask)[0])
             claimed[name].append([_compare(embeddings, texts, part)[::2] for part in SETS])
     claimed = {name: np.array(values) for name, values in claimed.items()}
@@ -147,9 +155,9 @@ def _schemes(config: Config, encoder: Encoder, tokenise, texts: Texts):
     yield "rotated, peak / 15, INT8", of(peak(15), INT8, rotation)
     yield "rotated, peak / 31", of(peak(31), FloatWeights, rotation)
     yield "peak / 127, as dense INT8", of(peak(127))
-    yield "three steps, ours, INT8", spiking(encoder, _ours(3, config.seed))
+    yield "three steps, ours, INT8", spiking(encoder, fitted(3, config.seed))
     for name, steps in OURS.items():
-        yield name, spiking(encoder, _ours(steps, config.seed))
+        yield name, spiking(encoder, fitted(steps, config.seed))
     told = tokenise(calibration(config.sentences, config.seed))
     fit = eqx.filter_jit(least_squares)
     plain = of(peak(7), FloatWeights, rotation)
@@ -157,7 +165,7 @@ def _schemes(config: Config, encoder: Encoder, tokenise, texts: Texts):
     yield "rotated, peak / 7, least squares", corrected
 
 
-def _ours(steps: int, seed: int):
+def fitted(steps: int, seed: int):
     """Rotated, the best of a few thresholds a token, INT8 weights."""
     return converter(FittedNeuron(2**steps - 1), INT8, _rotation(seed))
 
@@ -217,32 +225,6 @@ def _counts(sent, mask, part: slice) -> Int[np.ndarray, " inputs"]:
         for told, times in zip(layer, REACHED, strict=True)
     ]
     return np.concatenate(parts)
-
-
-def _load(network: Encoder, sent, mask) -> Load:
-    """Work of one token, the mean over all sentences."""
-    tokens, populations = int(mask.sum()), []
-    for layer, told in zip(network.layers, sent, strict=True):
-        for site in told._fields:
-            counts = np.abs(np.asarray(getattr(told, site).counts)[mask])
-            projection = getattr(layer, site)
-            outputs = projection.bias.shape[0]
-            spikes = np.sum(np.bitwise_count(counts)) / tokens
-            rotation = projection.rotation
-            populations.append(
-                {
-                    "values": counts.shape[1],
-                    "outputs": outputs,
-                    "weights": counts.shape[1] * outputs,
-                    "active": np.count_nonzero(counts) / tokens * outputs,
-                    "spikes": spikes,
-                    "events": spikes * outputs,
-                    "additions": 0 if rotation is None else rotation.additions,
-                }
-            )
-    total = {name: float(sum(p[name] for p in populations)) for name in populations[0]}
-    largest = int(np.max(_counts(sent, mask, slice(None))))
-    return Load(**total, steps=largest.bit_length(), layers=len(populations))
 
 
 def summary(_: Config, result: Result) -> list[Row]:
