@@ -20,16 +20,19 @@ from fep.predictive_coding.learning import Learner, PredictiveCoding, backprop
 from fep.predictive_coding.network import PCNetwork, multilayer
 from snn.coding import HalvingCode
 from snn.pretrained import Tokens
-from snn.spiking_pc import SpikingPC, TracePlasticity
+from snn.spiking_pc import SpikingPC
+from snn.spiking_pc_learning import TracePlasticity
 from snn.transformer import Encoder
 
 LEARNERS = ("backprop", "predictive coding", "spiking predictive coding")
-SCALE = 0.5  # root mean square of an embedding's values; spikes tell values up to 2
+SCALE = (
+    0.5  # root mean square of an embedding's values; single ones reach past 2, spikes tell up to 4
+)
 AT_ONCE = 24  # sentences encoded together, which bounds memory
 
 
 class Embedded(NamedTuple):
-    """All sentences by one encoder, in a scale that a code of spikes up to 1 can tell."""
+    """All sentences by one encoder, in a scale that a code of spikes up to 2 can tell."""
 
     train: Float[np.ndarray, "sentences width"]
     calibrate: Float[np.ndarray, "sentences width"]

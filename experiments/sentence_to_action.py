@@ -44,7 +44,8 @@ from experiments.sentence_stages import (
 from experiments.workloads import held
 from snn.coding import HalvingCode
 from snn.pretrained import minilm
-from snn.spiking_pc import circuit, raster
+from snn.spiking_pc import circuit
+from snn.spiking_pc import raster as raster_of
 from snn.transformer import Encoder, spiking
 
 RATE, SPIKES = LEARNERS[1:]
@@ -66,7 +67,7 @@ class Config:
         rate: peak of Adam's learning rate, which falls along a cosine to zero.
         settle_rate: Euler step of inference.
         settle_steps: steps of inference a sample.
-        halvings: spike sizes of the classifier's code, 1 to 2^(1 - halvings).
+        halvings: spike sizes of the classifier's code, 2 to 2^(2 - halvings).
         neurons: integrate-and-fire neurons an intent, a stage of the dialogue, a policy.
         dialogues: each with one intent.
         turns: utterances in a dialogue, at most.
@@ -80,7 +81,7 @@ class Config:
     rate: float = 2e-3
     settle_rate: float = 0.2
     settle_steps: int = 16
-    halvings: int = 8
+    halvings: int = 9
     neurons: int = 256
     dialogues: int = 1024
     turns: int = 4
@@ -284,7 +285,7 @@ def _draw_joules(ax, result: Result) -> None:
 
 
 def _recipe(config: Config) -> Recipe:
-    code = HalvingCode(1.0, config.halvings)
+    code = HalvingCode(2.0, config.halvings)
     settle = config.settle_rate, config.settle_steps
     return Recipe(config.hidden, config.epochs, config.batch, config.rate, *settle, code)
 
@@ -315,7 +316,7 @@ def _naming(recipe: Recipe, classifier: Classifier, spikes: Embedded) -> list[Pr
     trials = jax.tree.map(np.asarray, settle(spikes.test[rows], nothing))
     layers = classifier.network.layers
     sweep = len(layers) * recipe.code.halvings
-    nth = lambda i: raster(jax.tree.map(lambda a: a[i], trials))
+    nth = lambda i: raster_of(jax.tree.map(lambda a: a[i], trials))
     rasters = [{n: train[:sweep] for n, train in nth(i).items()} for i in range(RECORDED)]
     sizes = [layer.weight.shape for layer in layers]
     dense = dense_load(

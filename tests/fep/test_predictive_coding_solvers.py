@@ -1,7 +1,5 @@
 """Every solver comes to the same equilibrium, stops when it is there, and never climbs."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -54,8 +52,6 @@ ON_ERRORS = {
 
 
 SHAPES = 3, 2, 3, 2, 3
-# tiny programs of many loops: compiling them well takes longer than running them
-HASTY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def random_graph(key, *, cycles=False):
@@ -87,7 +83,7 @@ def sample(network, key):
 def settled_by_all(solvers, seeds, *, cycles=False):
     """What each solver makes of a random graph and sample of each seed."""
 
-    @partial(jax.jit, compiler_options=HASTY)
+    @jax.jit
     @jax.vmap
     def settle(seed):
         k_graph, k_sample = jax.random.split(jax.random.key(seed))
@@ -138,7 +134,7 @@ def test_one_gauss_newton_step_solves_a_linear_graph_exactly():
         ("0", "3", "4"),  # one clamped in the middle: an effect and a cause
     )
 
-    @partial(jax.jit, compiler_options=HASTY)
+    @jax.jit
     def settle(network, *values):
         solvers = GaussNewton(1), GaussNewtonCG(1, inner=8, tolerance=1e-14)
         states = [solver(network, *values).state for solver in solvers]
@@ -161,7 +157,7 @@ def test_solvers_agree_on_a_classifier_with_a_sparse_hidden_prior(output):
     )
     values = jax.random.normal(jax.random.key(6), (4,)), jnp.eye(3)[1]
 
-    @partial(jax.jit, compiler_options=HASTY)
+    @jax.jit
     def settle(network, *values):
         loop = Until(1e-9, 200)
         solvers = GradientFlow(0.05, LONG), GaussNewton(loop), GaussNewtonCG(loop, inner=20)
