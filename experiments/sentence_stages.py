@@ -25,9 +25,8 @@ from snn.spiking_pc_learning import TracePlasticity
 from snn.transformer import Encoder
 
 LEARNERS = ("backprop", "predictive coding", "spiking predictive coding")
-SCALE = (
-    0.5  # root mean square of an embedding's values; single ones reach past 2, spikes tell up to 4
-)
+# root mean square of an embedding's values; single ones reach past 2, and spikes tell up to 4
+SCALE = 0.5
 AT_ONCE = 24  # sentences encoded together, which bounds memory
 
 

@@ -1,9 +1,13 @@
-import jax
-import pytest
+import os
+
+# most tests compile a program to run it once: cheap code takes a third off their time; it is an
+# environment variable so that command lines run by tests compile the same bits
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# most tests compile a program to run it once: cheap code takes a third off their time
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture
