@@ -9,13 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from fep.active_inference.belief import Belief, joint, predict
-from fep.active_inference.expected_free_energy import (
-    Information,
-    JointInformation,
-    Terms,
-    steps_ahead,
-)
+from fep.active_inference.expected_free_energy import Terms, steps_ahead
 from fep.active_inference.model import Model
+from fep.active_inference.outcome_entropy import Information, JointInformation
 from fep.active_inference.planning import Plan
 from fep.active_inference.sophisticated import BestBackup, PrunedBackup, SoftBackup
 

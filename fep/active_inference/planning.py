@@ -10,10 +10,6 @@ from jaxtyping import Array, Float, Int
 
 from fep.active_inference.belief import NODE, Belief, predict
 from fep.active_inference.expected_free_energy import (
-    Information,
-    JointInformation,
-    NoInformation,
-    PerModality,
     Terms,
     expected_terms,
     expected_value,
@@ -22,6 +18,12 @@ from fep.active_inference.expected_free_energy import (
     steps_ahead,
 )
 from fep.active_inference.model import Model
+from fep.active_inference.outcome_entropy import (
+    Information,
+    JointInformation,
+    NoInformation,
+    PerModality,
+)
 
 __all__ = [
     "Exhaustive",

@@ -10,13 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from fep.active_inference.belief import Belief, joint
-from fep.active_inference.expected_free_energy import (
-    Information,
-    JointInformation,
-    Terms,
-    steps_ahead,
-)
+from fep.active_inference.expected_free_energy import Terms, steps_ahead
 from fep.active_inference.model import Model
+from fep.active_inference.outcome_entropy import Information, JointInformation
 from fep.active_inference.planning import Plan
 
 Tables = Float[Array, "nodes *states"]
