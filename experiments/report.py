@@ -33,14 +33,14 @@ def write(directory: Path, module: ModuleType, config: Any) -> list[Path]:
     checks = read_json(directory / CHECKS)["checks"]
     metrics = _read_metrics(directory / METRICS)
     paths, above, below = [], [], []
-    if hasattr(module, "summary"):
+    if _defines(module, "summary"):
         above.append(_section("Result", _rows(module.summary(config, result))))
-    if hasattr(module, "figure"):
+    if _defines(module, "figure"):
         paths += save(module.figure(result), directory / "figure")
         above.append(_section("Figure", _picture(paths[-1], module.figure.__doc__ or "")))
     if checks:
         below.append(_section("Against published numbers", _checks(checks)))
-    if hasattr(module, "tables"):
+    if _defines(module, "tables"):
         tables: Mapping[str, Sequence[Row]] = module.tables(config, result)
         below += [_section(title, _rows(rows)) for title, rows in tables.items()]
     if metrics:
@@ -48,7 +48,7 @@ def write(directory: Path, module: ModuleType, config: Any) -> list[Path]:
     below.append(_section("Settings", _pairs(manifest.pop("config"))))
     below.append(_section("Provenance", _pairs(manifest)))
     template = TEMPLATE.read_text(encoding="utf-8")
-    if hasattr(module, "raster"):
+    if _defines(module, "raster"):
         left = LARGEST_BYTES - sum(len(text.encode()) for text in (template, *above, *below))
         above.append(_section("Spikes", _raster(module.raster(config, result), left)))
     words = {
@@ -59,6 +59,11 @@ def write(directory: Path, module: ModuleType, config: Any) -> list[Path]:
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: words[found[1]], template)
     write_atomically(directory / "report.html", page.encode())
     return [*paths, directory / "report.html"]
+
+
+def _defines(module: ModuleType, name: str) -> bool:
+    """Whether the name is the module's own, not that of something it imports for its work."""
+    return getattr(getattr(module, name, None), "__module__", None) == module.__name__
 
 
 def _section(title: str, body: str) -> str:

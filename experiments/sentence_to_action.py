@@ -44,8 +44,7 @@ from experiments.sentence_stages import (
 from experiments.workloads import held
 from snn.coding import HalvingCode
 from snn.pretrained import minilm
-from snn.spiking_pc import circuit
-from snn.spiking_pc import raster as raster_of
+from snn.spiking_pc import circuit, raster
 from snn.transformer import Encoder, spiking
 
 RATE, SPIKES = LEARNERS[1:]
@@ -316,7 +315,7 @@ def _naming(recipe: Recipe, classifier: Classifier, spikes: Embedded) -> list[Pr
     trials = jax.tree.map(np.asarray, settle(spikes.test[rows], nothing))
     layers = classifier.network.layers
     sweep = len(layers) * recipe.code.halvings
-    nth = lambda i: raster_of(jax.tree.map(lambda a: a[i], trials))
+    nth = lambda i: raster(jax.tree.map(lambda a: a[i], trials))
     rasters = [{n: train[:sweep] for n, train in nth(i).items()} for i in range(RECORDED)]
     sizes = [layer.weight.shape for layer in layers]
     dense = dense_load(

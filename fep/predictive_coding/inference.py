@@ -55,10 +55,7 @@ class Solver(eqx.Module):
         state = chart.decode(ran.point)
         if state.activities:
             bad = ~jnp.isfinite(sum(jnp.sum(z) for z in state.activities))
-            # one value carries the check, so that XLA knows the others again when they predict
-            *others, last = state.activities
-            last = eqx.error_if(last, bad, "inference diverged: lower `rate`")
-            state = PCState((*others, last))
+            state = eqx.error_if(state, bad, "inference diverged: lower `rate`")
         energies = ran.energies + clamped.normaliser(state)
         residual = root_mean_square(ran.measured.slope)
         return Settled(state, energies, residual, ran.steps, gap_bound(clamped, state))

@@ -14,6 +14,7 @@ from rich.console import Console
 from experiments import registry, report
 from experiments.claims import Check, Row
 from experiments.run import Experiment, execute
+from snn.events import raster
 
 walk = registry.load_module(Path(__file__).parents[1] / "faults" / "walk.py")
 CONFIG = walk.Config(length=4)
@@ -52,9 +53,8 @@ def written(directory, **parts):
     checks = [Check("<Paper> & Co", "mass", 2.0, 2.1, 0.2), Check("Paper", "charge", 1, 3, 0.5)]
     experiment = Experiment.of("walk", walk)._replace(verify=lambda: checks)
     execute(experiment, CONFIG, directory, Console(quiet=True))
-    module = SimpleNamespace(
-        __doc__="Walkers <b>& more.\n\nMuch more.", Result=walk.Result, **parts
-    )
+    words = "Walkers <b>& more.\n\nMuch more."
+    module = SimpleNamespace(__name__=__name__, __doc__=words, Result=walk.Result, **parts)
     *_, path = report.write(directory, module, CONFIG)
     return path.read_text()
 
@@ -96,6 +96,10 @@ def test_everything_the_run_says_is_on_the_page(text):
     ):
         assert any(told in word for word in words), told
     assert "Much more." not in text
+
+
+def test_a_function_imported_for_the_work_is_no_part_of_the_page(tmp_path):
+    assert "Spikes" not in Page(written(tmp_path / "walk", raster=raster)).words
 
 
 def test_the_raster_holds_every_spike_with_its_sign(text):
