@@ -255,7 +255,7 @@ class Pathway(eqx.Module):
         if self._delays is None:
             return ()
         rows = self.delivery.rows
-        slots = int(np.max(self._delays, initial=1))
+        slots = int(np.asarray(self._delays).max(initial=1))
         return jnp.zeros((slots, rows.size), rows.weights.dtype)
 
     def step(

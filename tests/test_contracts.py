@@ -398,7 +398,6 @@ CASES = {
     "AdEx neuron": chip(AdEx(), 100.0),
     "NIR interpreter": interpreter(),
 }
-cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def plain(x):
@@ -411,36 +410,32 @@ def close(a, b):
     jax.tree.map(same, a, b)
 
 
-@eqx.filter_jit
-def run(case, state, inputs):
-    return jax.lax.scan(lambda s, i: case.step(s, i), state, inputs, length=6)
+STEPS = 6
 
 
-@cases
-def test_a_run_traces_its_step_once_and_may_be_cut_anywhere(case):
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_population_in_one_scan_is_each_member_stepped_alone_and_the_step_traces_once(case):
     traces = []
 
-    @eqx.filter_jit
+    @jax.jit
     def step(state, value):
         traces.append(1)
         return case.step(state, value)
 
-    state = case.init(jax.random.key(0))
-    whole, outputs = run(case, state, case.inputs)
-    for t in range(6):
+    def start(key):
+        return case.init(key)
+
+    def life(key):
+        return jax.lax.scan(lambda s, i: case.step(s, i), start(key), case.inputs, length=STEPS)
+
+    keys = jax.random.split(jax.random.key(1), 2)
+    last, outputs = jax.tree.map(lambda a: a[1], jax.jit(jax.vmap(life))(keys))
+    state = jax.jit(start)(keys[1])
+    for t in range(STEPS):
         state, output = step(state, jax.tree.map(lambda a, t=t: a[t], case.inputs))
         close(output, jax.tree.map(lambda a, t=t: a[t], outputs))
-    close(state, whole)
+    close(state, last)
     assert len(traces) == 1
-
-
-@cases
-def test_a_population_under_vmap_is_each_member_alone(case):
-    keys = jax.random.split(jax.random.key(1), 3)
-    states = jax.vmap(lambda key: case.init(key))(keys)
-    many = jax.vmap(lambda state: run(case, state, case.inputs))(states)
-    alone = run(case, case.init(keys[1]), case.inputs)
-    close(jax.tree.map(lambda a: a[1], many), alone)
 
 
 def test_everything_that_evolves_is_held_to_the_contract():
