@@ -16,7 +16,7 @@ FIND := for python in python3.13 python3.12 python3.11 python3; do \
 	  exit 1; \
 	fi
 
-.PHONY: help demo test lint peers clean
+.PHONY: help demo test slow lint peers clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 8
@@ -26,6 +26,9 @@ demo: $(STAMP)  ## the main job: digits through all four layers; prints a table 
 
 test: $(STAMP) $(MODEL)  ## the tests, on two processes
 	$(PYTHON) -m pytest -n 2
+
+slow: $(STAMP) $(MODEL)  ## the full-size runs that `test` leaves out
+	$(PYTHON) -m pytest -n 2 -m slow --dist worksteal
 
 lint: $(STAMP)  ## style
 	$(PYTHON) -m ruff check .
