@@ -19,7 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmarks.pairing import Work, interleave, peer_at_work, python_of, variable_of
+from experiments.benchmarks.pairing import (
+    PEERS,
+    Work,
+    interleave,
+    peer_at_work,
+    python_of,
+    variable_of,
+)
 from experiments.claims import Timing
 from experiments.store import Refusal
 from fep.predictive_coding.inference import GradientFlow
@@ -209,7 +216,8 @@ def _beside(
     python = python_of(peer)
     if python is None:
         seconds = ours(case.repetitions) / case.repetitions
-        note = f"no {peer} here: `make peers`, or ${variable_of(peer)}=/path/to/python"
+        made = "`make peers`, or " if (PEERS / f"{peer}.txt").is_file() else ""  # JPC: no registry
+        note = f"no {peer} here: {made}${variable_of(peer)}=/path/to/python"
         return Timing(name, UNIT, seconds, None, "", None, 1, note)
     with tempfile.TemporaryDirectory() as folder:
         given, held = Path(folder, "given.npz"), Path(folder, "held.npz")
