@@ -19,7 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmarks.pairing import Work, interleave, peer_at_work, python_of, variable_of
+from experiments.benchmarks.pairing import (
+    PEERS,
+    Work,
+    interleave,
+    peer_at_work,
+    python_of,
+    variable_of,
+)
 from experiments.claims import Timing
 from experiments.store import Refusal
 from fep.predictive_coding.inference import GradientFlow
@@ -47,22 +54,27 @@ UNIT = "CPU s/batch"
 
 
 class Case(NamedTuple):
-    """A network to train: its weights' shapes, and how often a turn repeats its step."""
+    """A network to train, and what its step is timed beside."""
 
-    shapes: tuple[tuple[int, ...], ...]
-    input: tuple[int, ...]
-    repetitions: int
+    shapes: tuple[tuple[int, ...], ...]  # of its weights
+    input: tuple[int, ...]  # shape
+    repetitions: int  # of a step in one turn
+    peers: tuple[tuple[str, str], ...]  # each with the rule that both sides train by
 
 
-def _perceptron(*widths: int) -> Case:
+def perceptron(*widths: int) -> Case:
+    """Linear layers with tanh between them, beside all peers."""
     shapes = tuple((n, m) for m, n in zip(widths[:-1], widths[1:], strict=True))
-    return Case(shapes, widths[:1], REPETITIONS)
+    peers = tuple((peer, "descent") for peer in ("fabricpc", "pcx", "jpc"))
+    return Case(shapes, widths[:1], REPETITIONS, (*peers, ("pcx", "incremental")))
 
 
 CASES = {
-    "784-300-300-10": _perceptron(784, 300, 300, 10),
-    "784-10x128-10": _perceptron(784, *[128] * 10, 10),
-    "conv 1-16-32": Case(((16, 1, 3, 3), (32, 16, 3, 3), (10, 32 * 49)), (1, 28, 28), 1),
+    "784-300-300-10": perceptron(784, 300, 300, 10),
+    "784-10x128-10": perceptron(784, *[128] * 10, 10),
+    "conv 1-16-32": Case(
+        ((16, 1, 3, 3), (32, 16, 3, 3), (10, 32 * 49)), (1, 28, 28), 1, (("pcx", "descent"),)
+    ),
 }
 
 
@@ -113,8 +125,7 @@ def _rows(name: str, case: Case) -> list[Timing]:
         for other in ("descent", "backprop"):
             title = f"{name} Gauss-Newton"
             rows.append(_between(title, case, newton, f"our {other}", ours[other]))
-    peers = [("pcx", "descent"), ("jpc", "descent"), ("pcx", "incremental")]
-    for peer, rule in peers if len(case.input) == 1 else peers[:1]:
+    for peer, rule in case.peers:
         if peer == "jpc":  # its activation is before the weights
             before = Ours(learners[rule], _network(work, Dense), batch)
             rows.append(_beside(f"{name} {rule}", case, before, peer, rule, work))
@@ -201,18 +212,19 @@ def _between(name: str, case: Case, ours: Ours, what: str, other: Work) -> Timin
 def _beside(
     name: str, case: Case, ours: Ours, peer: str, rule: str, work: dict[str, np.ndarray]
 ) -> Timing:
-    state = ours.train(COMPARED)
+    met = slopes(ours.train(COMPARED))
     python = python_of(peer)
     if python is None:
         seconds = ours(case.repetitions) / case.repetitions
-        note = f"no {peer} here: `make peers`, or ${variable_of(peer)}=/path/to/python"
+        made = "`make peers`, or " if (PEERS / f"{peer}.txt").is_file() else ""  # JPC: no registry
+        note = f"no {peer} here: {made}${variable_of(peer)}=/path/to/python"
         return Timing(name, UNIT, seconds, None, "", None, 1, note)
     with tempfile.TemporaryDirectory() as folder:
         given, held = Path(folder, "given.npz"), Path(folder, "held.npz")
         np.savez(given, **work)
         arguments = str(given), str(held), str(COMPARED), rule
         with peer_at_work(python, f"{peer}_step.py", *arguments) as (about, theirs):
-            check_same_work(peer, slopes(state), dict(np.load(held)))
+            check_same_work(peer, met, dict(np.load(held)))
             timed = interleave(ours, theirs, pairs=PAIRS, repetitions=case.repetitions)
     version = f"{peer} {about['version']}"
     return Timing(name, UNIT, timed.ours_s, timed.peer_s, version, timed.ratio, PAIRS)

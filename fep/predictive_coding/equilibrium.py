@@ -120,7 +120,14 @@ class Regime(NamedTuple):
     norm: Float[Array, " edges"]  # of each edge's gradient, over its norm at equilibrium
 
 
-def regime(ends: Settled, star: Settled, network: PCNetwork, batch: Batch) -> Regime:
+def regime(
+    ends: Settled,
+    star: Settled,
+    network: PCNetwork,
+    batch: Batch,
+    *,
+    slope: PCNetwork | None = None,
+) -> Regime:
     r"""Measure where inference ends, by energy and by the gradient of each edge.
 
     A small energy gap does not mean that edges far from the output have settled: judge by `norm`.
@@ -130,12 +137,15 @@ def regime(ends: Settled, star: Settled, network: PCNetwork, batch: Batch) -> Re
         star: what is taken for equilibrium, such as the ends of many Newton steps.
         network: with a feed-forward pass.
         batch: of samples.
+        slope: the gradient that is judged; None for the one at `ends`. Rules that learn on the
+            way, as the incremental one does, descend another.
     """
     start = jnp.sum(ends.energies[:, 0])
     end = jnp.sum(ends.energies[:, -1])
     best = jnp.sum(jnp.minimum(star.energies[:, -1], ends.energies[:, -1]))
     gap = (end - best) / (start - best)
-    ours, goal = (slope_at(network, s.state, batch)[1] for s in (ends, star))
+    ours = slope_at(network, ends.state, batch)[1] if slope is None else slope
+    goal = slope_at(network, star.state, batch)[1]
     twin = backprop(network, batch)[1]
     flat = lambda slope: [ravel_pytree(eqx.filter(e, eqx.is_array))[0] for e in slope.edges]
     triples = list(zip(flat(ours), flat(goal), flat(twin), strict=True))

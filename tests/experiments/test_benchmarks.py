@@ -8,32 +8,42 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.benchmarks import pairing
-from experiments.benchmarks import predictive_coding_step as pc
+from experiments.benchmarks import predictive_coding as pc
 
 PEER = """
 import json, sys
 import numpy as np
-given, held, compared = sys.argv[1:]
-work = dict(np.load(given))
-np.savez(held, **{name: work[name] + SHIFT for name in work})
+given, held, compared, rule = sys.argv[1:]
+np.savez(held, **{name: SHIFT + slope for name, slope in np.load("SLOPES").items()})
 print(json.dumps({"version": "1.2"}), flush=True)
 for line in sys.stdin:
     print(json.dumps(100.0 * int(line)), flush=True)
 """
 
 
+SMALL = pc.Case(((2, 1, 3, 3), (10, 8)), (1, 4, 4), 1, (("fabricpc", "descent"),))
+
+
 @pytest.fixture
 def short(monkeypatch):
-    """One pair of one step, and a rate so small that weights stay where they are."""
-    for name, value in {"PAIRS": 1, "REPETITIONS": 1, "RATE": 1e-12, "SETTLE_STEPS": 1}.items():
+    """One pair of one step of a small network beside one peer."""
+    for name, value in {"PAIRS": 1, "SETTLE_STEPS": 1, "CASES": {"small": SMALL}}.items():
         monkeypatch.setattr(pc, name, value)
 
 
 @pytest.fixture
 def peer(monkeypatch, tmp_path):
-    """A peer in this Python that takes 100 s a step, its weights shifted by so much."""
+    """A peer in this Python that takes 100 s a step, its slopes ours and so much."""
 
     def stand_in(shift, source=PEER):
+        slopes = pc.slopes
+
+        def told(state):
+            np.savez(tmp_path / "slopes.npz", **slopes(state))
+            return slopes(state)
+
+        monkeypatch.setattr(pc, "slopes", told)
+        source = source.replace("SLOPES", str(tmp_path / "slopes.npz"))
         (tmp_path / "fabricpc_step.py").write_text(source.replace("SHIFT", str(shift)))
         monkeypatch.setattr(pairing, "PEERS", tmp_path)
         monkeypatch.setenv("FEPSTACK_PEER_FABRICPC", sys.executable)
@@ -44,7 +54,7 @@ def peer(monkeypatch, tmp_path):
 def test_a_missing_peer_is_said_in_the_row_and_on_stderr(short, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(pairing, "ENVIRONMENTS", tmp_path)
     monkeypatch.delenv("FEPSTACK_PEER_FABRICPC", raising=False)
-    assert main(["bench", "predictive_coding_step", "--json"]) == 0
+    assert main(["bench", "predictive_coding", "--json"]) == 0
     said = capsys.readouterr()
     (row,) = map(json.loads, said.out.splitlines())
     assert row["ours"] > 0
@@ -56,7 +66,7 @@ def test_a_missing_peer_is_said_in_the_row_and_on_stderr(short, monkeypatch, tmp
 
 def test_a_peer_that_does_the_same_work_is_timed_beside_ours(short, peer, capsys):
     peer(0)
-    assert main(["bench", "predictive_coding_step", "--json"]) == 0
+    assert main(["bench", "predictive_coding", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     names = ["name", "unit", "ours", "peer", "peer_version", "ratio", "runs"]
     assert list(row)[:7] == names
@@ -67,20 +77,20 @@ def test_a_peer_that_does_the_same_work_is_timed_beside_ours(short, peer, capsys
 
 
 def test_a_peer_that_does_other_work_is_refused(short, peer, capsys):
-    peer(1e-3)
-    assert main(["bench", "predictive_coding_step"]) == 2
-    assert "fabricpc did other work: W1 differs by 0.001" in capsys.readouterr().err
+    peer(0.1)
+    assert main(["bench", "predictive_coding"]) == 2
+    assert "fabricpc met other slopes: W01's are 0.1 of" in capsys.readouterr().err
 
 
 def test_a_peer_that_fails_is_told_with_its_last_words(short, peer, capsys):
     peer(0, "import fabricpc_is_broken")
-    assert main(["bench", "predictive_coding_step"]) == 2
+    assert main(["bench", "predictive_coding"]) == 2
     assert "No module named 'fabricpc_is_broken'" in capsys.readouterr().err
 
 
 def test_a_peer_named_where_there_is_none_is_refused(short, monkeypatch, capsys):
     monkeypatch.setenv("FEPSTACK_PEER_FABRICPC", "/nowhere/python")
-    assert main(["bench", "predictive_coding_step"]) == 2
+    assert main(["bench", "predictive_coding"]) == 2
     said = capsys.readouterr().err
     assert "FEPSTACK_PEER_FABRICPC" in said
     assert "/nowhere/python" in said
@@ -101,13 +111,3 @@ def test_turns_alternate_and_medians_are_of_pairs():
     found = pairing.interleave(turn("a", ours), turn("b", theirs), pairs=3, repetitions=4)
     assert order == [("a", 4), ("b", 4)] * 3
     assert found == (2.0, 3.0, 0.5)  # ratios 1/2, 3, 1/4
-
-
-def test_the_batch_and_the_start_are_what_both_sides_are_told():
-    work = pc.problem(np.random.default_rng(1))
-    shapes = {name: array.shape for name, array in work.items()}
-    assert shapes == {
-        **{"W1": (300, 784), "W2": (300, 300), "W3": (10, 300)},
-        **{"x": (256, 784), "y": (256, 10)},
-    }
-    assert (work["y"].sum(axis=1) == 1).all()

@@ -27,7 +27,7 @@ def test_the_convolutional_network_halves_its_image_twice():
 
 
 def test_a_peer_with_other_slopes_is_refused_by_name():
-    work = pc.problem(pc._perceptron(4, 3, 10), np.random.default_rng(0))
+    work = pc.problem(pc.perceptron(4, 3, 10), np.random.default_rng(0))
     ours = {name: work[name] for name in ("W01", "W02")}
     pc.check_same_work("peer", ours, {name: a * (1 + 1e-3) for name, a in ours.items()})
     with pytest.raises(Refusal, match="peer met other slopes: W02's are"):
@@ -35,7 +35,7 @@ def test_a_peer_with_other_slopes_is_refused_by_name():
 
 
 def test_slopes_are_what_the_first_step_descends():
-    work = pc.problem(pc._perceptron(4, 3, 10), np.random.default_rng(0))
+    work = pc.problem(pc.perceptron(4, 3, 10), np.random.default_rng(0))
     network, batch = pc._network(work), (work["x"], work["y"])
     met = pc.slopes(pc.Ours(Learner(backprop, optax.adam(pc.RATE)), network, batch).train(1))
     slope = eqx.filter_jit(backprop)(network, batch)[1].layers

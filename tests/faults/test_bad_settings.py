@@ -79,7 +79,7 @@ COMMANDS = {
     "unknown experiment": (["run", "fullstack"], ["fullstack", "full_stack"]),
     "no such file": (["run", "nowhere.py"], ["nowhere.py"]),
     "nothing to verify": (["verify", "nothing"], ["nothing", "bogacz_2017_food_size"]),
-    "no such benchmark": (["bench", "nothing"], ["nothing", "predictive_coding_step"]),
+    "no such benchmark": (["bench", "nothing"], ["nothing", "predictive_coding"]),
     "report on nothing": (["report", "nowhere"], ["nowhere/manifest.json"]),
 }
 

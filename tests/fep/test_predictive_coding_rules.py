@@ -39,6 +39,9 @@ EXACT = NewtonCG(8, inner=20, damping=0.0, coordinates=errors)
 pytestmark = pytest.mark.usefixtures("x64")
 
 
+learn_at_equilibrium = eqx.filter_jit(PredictiveCoding(EXACT))  # compiled once
+
+
 def batch_for(network, n=3, key=0):
     kx, ky = jax.random.split(jax.random.key(key))
     n_in, n_out = network.layers[0].weight.shape[1], network.layers[-1].weight.shape[0]
@@ -50,7 +53,7 @@ def flat(tree):
 
 
 def chain_and_batch(activation=jnp.tanh):
-    network = multilayer((4, 5, 6, 3), activation, key=jax.random.key(0))
+    network = multilayer((4, 6, 6, 3), activation, key=jax.random.key(0))
     return network, batch_for(network)
 
 
@@ -114,7 +117,7 @@ def test_centred_nudging_tends_to_the_equilibrium_slope_of_a_small_target():
     assert near < far / 50
     one_sided = jnp.abs(run(0.01, 0.01) - limit).max()
     assert near < one_sided / 10
-    whole = flat(eqx.filter_jit(PredictiveCoding(EXACT))(network, batch)[1])
+    whole = flat(learn_at_equilibrium(network, batch)[1])
     np.testing.assert_allclose(run(1.0, 1.0), whole, atol=1e-12)  # no nudge but the target
 
 
@@ -133,14 +136,14 @@ def test_incremental_learning_lowers_the_energy():
     learner = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-3), steps=5)
     step = lambda state, _: learner.step(state, batch)
     _, energies = jax.lax.scan(step, learner.init(network), length=60)
-    floor = 0.5 * jnp.log(2 * jnp.pi) * 14  # all errors zero
+    floor = 0.5 * jnp.log(2 * jnp.pi) * 15  # all errors zero
     assert energies[-1] - floor < 0.3 * (energies[0] - floor)
 
 
 def test_the_gradient_of_the_settled_energy_is_its_finite_difference():
     """At equilibrium the settled energy moves with the weights as if the values stood still."""
     network, batch = chain_and_batch()
-    rule = eqx.filter_jit(PredictiveCoding(EXACT))
+    rule = learn_at_equilibrium
     slope = flat(rule(network, batch)[1])
     weights, unravel = ravel_pytree(network)
     for i in (0, 17, 60, 80):
@@ -167,12 +170,12 @@ def test_the_equilibrated_energy_needs_no_inference():
 def test_precision_learning_finds_the_variance_of_a_gaussian():
     """One clamped node, nothing to infer: the precisions' slope vanishes at the sample variance."""
     spread = jnp.array([0.2, 1.0, 3.0])
-    data = spread[None] * jax.random.normal(jax.random.key(5), (4000, 3))
+    data = spread[None] * jax.random.normal(jax.random.key(5), (1000, 3))
     edge = Edge("one", "y", Dense(jnp.zeros((3, 1)), jnp.zeros(3), identity))
     nodes = Node("one", Flat()), Node("y", LearnedGaussian(jnp.zeros(3)))
     network = PCNetwork(nodes, (edge,), ("one", "y"))
     learner = Learner(PredictiveCoding(GradientFlow(0.1, 1)), optax.adam(0.05))
-    batch = jnp.ones((4000, 1)), data
+    batch = jnp.ones((1000, 1)), data
     step = lambda state, _: learner.step(state, batch)
     state, _ = jax.lax.scan(step, learner.init(network), length=600)
     learned = jnp.exp(-state.network.nodes[1].energy.log_precision)
@@ -182,9 +185,9 @@ def test_precision_learning_finds_the_variance_of_a_gaussian():
 def test_a_hidden_precision_that_is_learned_outweighs_what_is_noisy():
     """Two effects of one cause: the precise one decides, once precisions are learned."""
     k1, k2, k3 = jax.random.split(jax.random.key(6), 3)
-    cause = jax.random.normal(k1, (2000, 1))
-    good = cause + 0.1 * jax.random.normal(k2, (2000, 1))
-    poor = cause + 1.0 * jax.random.normal(k3, (2000, 1))
+    cause = jax.random.normal(k1, (500, 1))
+    good = cause + 0.1 * jax.random.normal(k2, (500, 1))
+    poor = cause + 1.0 * jax.random.normal(k3, (500, 1))
     same = lambda: Dense(jnp.ones((1, 1)), jnp.zeros(1), identity)
     noisy = lambda: LearnedGaussian(jnp.zeros(1))
     network = PCNetwork(
@@ -202,14 +205,19 @@ def test_a_hidden_precision_that_is_learned_outweighs_what_is_noisy():
     )
     step = lambda state, _: learner.step(state, (good, poor))
     state, _ = jax.lax.scan(step, learner.init(network), length=300)
-    settle = lambda n: settle_batch(NewtonCG(1, damping=0.0), n, (good, poor)).state.activities[0]
-    before, after = (float(jnp.mean((settle(n) - cause) ** 2)) for n in (network, state.network))
+
+    @jax.jit
+    def error(n):
+        inferred = settle_batch(NewtonCG(1, damping=0.0), n, (good, poor)).state.activities[0]
+        return jnp.mean((inferred - cause) ** 2)
+
+    before, after = (float(error(n)) for n in (network, state.network))
     assert after < 0.2 * before
 
 
 def test_implicit_slopes_are_those_of_unrolled_inference():
-    network = multilayer((3, 5, 4, 2), jnp.tanh, key=jax.random.key(7))
-    x, y = jnp.ones(3), jnp.array([0.4, -1.2])
+    network = multilayer((4, 6, 6, 3), jnp.tanh, key=jax.random.key(7))
+    x, y = jnp.ones(4), jnp.array([0.4, -1.2, 0.3])
     loss = lambda state: jnp.sum(jnp.sin(state.activities[0])) + jnp.sum(state.activities[1] ** 2)
     implicit = lambda n, y: loss(at_equilibrium(EXACT, n, x, y))
     unrolled = lambda n, y: loss(GradientFlow(0.3, 400)(n, x, y).state)
@@ -226,9 +234,13 @@ def test_the_regime_meter_knows_backprop_from_equilibrium():
     @jax.jit
     def meters():
         star = ends(EXACT)
-        return [regime(ends(solver), star, network, batch) for solver in judged]
+        bounds = jnp.array([0, -1])  # as many energies for all, so that one program measures all
+        few = lambda end: end._replace(energies=end.energies[:, bounds])
+        both = jax.tree.map(lambda *a: jnp.stack(a), *(few(ends(solver)) for solver in judged))
+        return jax.vmap(lambda end: regime(end, star, network, batch))(both)
 
-    barely, fully = meters()
+    found = meters()
+    barely, fully = (jax.tree.map(lambda a, i=i: a[i], found) for i in range(2))
     assert float(barely.relaxed) < 1e-3
     np.testing.assert_allclose(barely.to_backprop, 1, atol=1e-6)
     assert float(fully.relaxed) == pytest.approx(1, abs=1e-9)

@@ -54,44 +54,56 @@ ON_ERRORS = {
 SHAPES = 3, 2, 3, 2, 3
 
 
-def random_graph(key, *, cycles=False):
-    """Five nodes, a clamped cause and a clamped effect; each other edge is there by a coin.
+def random_graph(weights, *, cycles=False):
+    """Five nodes, a clamped cause and a clamped effect, and an edge for each weight.
 
     An edge that is not there has weights of zero, so that all graphs are one program.
     """
-    k_coin, k_weight = jax.random.split(key)
-    coins = jax.random.bernoulli(k_coin, 0.5, (5, 5))
-    edges = ()
-    for i in range(5):
-        for j in range(1, 5):
-            if i < j or cycles:
-                there = 1.0 if j == i + 1 else coins[i, j]
-                k = jax.random.fold_in(k_weight, 5 * i + j)
-                weight = jax.random.normal(k, (SHAPES[j], SHAPES[i])) / SHAPES[i] ** 0.5
-                read = Dense(0.5 * there * weight, jnp.zeros(SHAPES[j]), jnp.tanh)
-                edges += (Edge(str(i), str(j), read),)
+    edges = tuple(
+        Edge(str(i), str(j), Dense(weights[i, j], jnp.zeros(SHAPES[j]), jnp.tanh))
+        for i, j in pairs(cycles)
+    )
     nodes = tuple(Node(str(i), Gaussian(0.5 + 0.2 * i), shape=(n,)) for i, n in enumerate(SHAPES))
     return PCNetwork(nodes, edges, ("0", "4"))
 
 
-def sample(network, key):
+def pairs(cycles):
+    return [(i, j) for i in range(5) for j in range(1, 5) if i < j or cycles]
+
+
+def random_weights(number, *, cycles=False):
+    """Of so many graphs, along a leading axis: beyond the chain a coin decides on each edge."""
+    generator = np.random.default_rng(0)  # numpy's, which nothing has to compile
+    weights = {}
+    for i, j in pairs(True):
+        there = (generator.random((number, 1, 1)) < 0.5) | (j == i + 1)
+        drawn = generator.normal(size=(number, SHAPES[j], SHAPES[i])) / SHAPES[i] ** 0.5
+        weights[i, j] = jnp.asarray(0.5 * there * drawn if i < j or cycles else 0 * drawn)
+    return weights
+
+
+def one_graph(**settings):
+    return random_graph(jax.tree.map(lambda w: w[0], random_weights(1, **settings)), **settings)
+
+
+def sample(network, seed=1):
     shapes = {node.name: node.shape for node in network.nodes}
-    keys = jax.random.split(key, len(network.clamped))
-    return [jax.random.normal(k, shapes[n]) for k, n in zip(keys, network.clamped, strict=True)]
+    generator = np.random.default_rng(seed)
+    return [jnp.asarray(generator.normal(size=shapes[name])) for name in network.clamped]
 
 
-def settled_by_all(solvers, seeds, *, cycles=False):
-    """What each solver makes of a random graph and sample of each seed."""
+def settled_by_all(solvers, weights, *, cycles=False):
+    """What each solver makes of random graphs, each with a sample of its own."""
+    number = len(weights[0, 1])
 
     @jax.jit
     @jax.vmap
-    def settle(seed):
-        k_graph, k_sample = jax.random.split(jax.random.key(seed))
-        network = random_graph(k_graph, cycles=cycles)
-        values = sample(network, k_sample)
+    def settle(weights, *values):
+        network = random_graph(weights, cycles=cycles)
         return {name: solver(network, *values) for name, solver in solvers.items()}
 
-    return settle(jnp.arange(seeds))
+    values = np.random.default_rng(1).normal(size=(number, 2, 3))  # the first ones alike
+    return settle(weights, *jnp.asarray(values).swapaxes(0, 1))
 
 
 def agree(found, goal, atol):
@@ -101,30 +113,41 @@ def agree(found, goal, atol):
             np.testing.assert_allclose(a, b, atol=atol, err_msg=name)
 
 
+@pytest.fixture(scope="module")
+def on_states():
+    """Twenty acyclic graphs, then ten cyclic ones: one program, in which weights may be zero."""
+    with jax.enable_x64(True):
+        both = random_weights(20), random_weights(10, cycles=True)
+        weights = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *both)
+        return settled_by_all(ON_STATES, weights, cycles=True)
+
+
 @pytest.mark.usefixtures("x64")
-def test_all_solvers_agree_on_twenty_random_acyclic_graphs():
-    found = settled_by_all({**ON_STATES, **ON_ERRORS}, 20)
-    agree(found, found["Gauss-Newton"], 1e-6)
+def test_all_solvers_agree_on_twenty_random_acyclic_graphs(on_states):
+    found = settled_by_all(ON_ERRORS, random_weights(20))
+    goal = found["Gauss-Newton"]
+    agree(found, goal, 1e-6)
+    agree(jax.tree.map(lambda a: a[:20], on_states), goal, 1e-6)
     assert all(float(settled.gap_bound.max()) < 1e-10 for settled in found.values())
 
 
 @pytest.mark.usefixtures("x64")
-def test_solvers_on_states_agree_on_ten_cyclic_graphs():
-    found = settled_by_all(ON_STATES, 10, cycles=True)
+def test_solvers_on_states_agree_on_ten_cyclic_graphs(on_states):
+    found = jax.tree.map(lambda a: a[20:], on_states)
     agree(found, found["gradient flow"], 1e-6)
     assert (found["Newton-CG"].gap_bound == jnp.inf).all()  # none is claimed where there is none
 
 
 def test_error_coordinates_refuse_a_cycle():
-    network = random_graph(jax.random.key(0), cycles=True)
+    network = one_graph(cycles=True)
     assert network.cyclic
     with pytest.raises(ValueError, match="without cycles"):
-        GaussNewton(1)(network, *sample(network, jax.random.key(1)))
+        GaussNewton(1)(network, *sample(network))
 
 
 @pytest.mark.usefixtures("x64")
 def test_one_gauss_newton_step_solves_a_linear_graph_exactly():
-    graph = random_graph(jax.random.key(3))
+    graph = one_graph()
     linear = PCNetwork(
         graph.nodes,
         tuple(
@@ -140,7 +163,7 @@ def test_one_gauss_newton_step_solves_a_linear_graph_exactly():
         states = [solver(network, *values).state for solver in solvers]
         return states, linear_equilibrium(network, *values)
 
-    states, exact = settle(linear, *sample(linear, jax.random.key(4)))
+    states, exact = settle(linear, *sample(linear))
     for state in states:
         for a, b in zip(state.activities, exact.activities, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)  # float64 rounding
@@ -222,8 +245,8 @@ def test_a_residual_stops_where_jpc_s_event_never_fires(solver):
 
 
 def test_a_sample_stops_alike_alone_and_among_others():
-    network = multilayer((6, 8, 4), jnp.tanh, key=jax.random.key(9))
-    x, y = jax.random.normal(jax.random.key(10), (256, 6)), jnp.eye(4)[jnp.arange(256) % 4]
+    network = multilayer((6, 16, 3), jnp.tanh, key=jax.random.key(9))
+    x, y = jax.random.normal(jax.random.key(10), (256, 6)), jax.nn.one_hot(jnp.arange(256) % 3, 3)
     solver = BarzilaiBorwein(Until(1e-4, 60))
     together = eqx.filter_jit(settle_batch)(solver, network, (x, y))
     alone = eqx.filter_jit(settle_batch)(solver, network, (x[5:6], y[5:6]))

@@ -101,6 +101,7 @@ def test_the_ode_ends_where_gauss_newton_does():
     assert float(settled.residual) < 1e-7
 
 
+@pytest.mark.slow
 def test_the_ode_stops_jpc_s_case_by_its_slope():
     pytest.importorskip("diffrax")
     network = multilayer((20, 30, 30, 5), jnp.tanh, key=jax.random.key(0))
@@ -122,6 +123,7 @@ def test_activities_keep_their_size_across_width_and_depth(scaling):
     assert rms_of_last_hidden(standard, 32, 24) > 1.6 * rms_of_last_hidden(standard, 32, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_largest_curvature_does_not_grow_with_depth_under_mu_pc():
     """What lets one activity rate serve all depths: Innocenti et al. (2025), sec. 4."""
