@@ -26,7 +26,12 @@ from fep.predictive_coding.learning import (
     backprop,
 )
 from fep.predictive_coding.network import multilayer
-from fep.predictive_coding.temporal import KalmanFilter, TemporalPC, temporal_network
+from fep.predictive_coding.temporal import (
+    KalmanFilter,
+    TemporalLearner,
+    TemporalPC,
+    temporal_network,
+)
 from fep.predictive_coding.temporal import Linear as Dynamics
 from hw.chip_neurons import AdEx, LoihiCuba, TrueNorthNeuron, XyloNeuron
 from hw.emulate import Cores, LoihiCores
@@ -103,6 +108,18 @@ def temporal():
     machine = TemporalPC(network, GradientFlow(0.1, 3), 3)
     start = lambda key: machine.init()._replace(estimate=jax.random.normal(key, (3,)))
     return Case(TemporalPC, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
+
+
+def temporal_learner():
+    network = temporal_network(Dynamics(0.9 * jnp.eye(3)), Dynamics(jnp.eye(3)[:2]))
+    machine = TemporalLearner(TemporalPC(network, GradientFlow(0.1, 3), 3), optax.sgd(1e-2))
+
+    def start(key):
+        rest = machine.init()
+        return rest._replace(filter=rest.filter._replace(estimate=jax.random.normal(key, (3,))))
+
+    inputs = jax.random.normal(jax.random.key(4), (6, 2))
+    return Case(TemporalLearner, start, machine.step, inputs)
 
 
 def kalman():
@@ -367,6 +384,7 @@ CASES = {
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
     "temporal predictive coding": temporal(),
+    "temporal learner": temporal_learner(),
     "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
