@@ -18,6 +18,7 @@ from fep.active_inference.hierarchy import DeepAgent
 from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive
 from fep.active_inference.trial import TrialAgent
+from fep.predictive_coding.dynamic import DynamicPC
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import (
     IncrementalLearner,
@@ -120,6 +121,16 @@ def temporal_learner():
 
     inputs = jax.random.normal(jax.random.key(4), (6, 2))
     return Case(TemporalLearner, start, machine.step, inputs)
+
+
+def dynamic():
+    gains = jnp.stack([jnp.eye(2)] * 2)
+    machine = DynamicPC(
+        Dynamics(-jnp.eye(2)), Dynamics(jnp.eye(2)[:1]), jnp.eye(2), jnp.eye(1), gains
+    )
+    step = lambda state, seen: machine.step(state, seen, dt=0.1)
+    start = lambda key: machine.init()._replace(motion=jax.random.normal(key, (2, 2)))
+    return Case(DynamicPC, start, step, jax.random.normal(jax.random.key(4), (6, 1, 1)))
 
 
 def kalman():
@@ -385,6 +396,7 @@ CASES = {
     "incremental predictive coding": incremental(),
     "temporal predictive coding": temporal(),
     "temporal learner": temporal_learner(),
+    "dynamic predictive coding": dynamic(),
     "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
