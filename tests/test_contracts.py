@@ -18,6 +18,7 @@ from fep.active_inference.hierarchy import DeepAgent
 from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive
 from fep.active_inference.trial import TrialAgent
+from fep.predictive_coding.dynamic import DynamicPC
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import (
     IncrementalLearner,
@@ -26,7 +27,12 @@ from fep.predictive_coding.learning import (
     backprop,
 )
 from fep.predictive_coding.network import multilayer
-from fep.predictive_coding.temporal import KalmanFilter, TemporalPC, temporal_network
+from fep.predictive_coding.temporal import (
+    KalmanFilter,
+    TemporalLearner,
+    TemporalPC,
+    temporal_network,
+)
 from fep.predictive_coding.temporal import Linear as Dynamics
 from hw.chip_neurons import AdEx, LoihiCuba, TrueNorthNeuron, XyloNeuron
 from hw.emulate import Cores, LoihiCores
@@ -103,6 +109,28 @@ def temporal():
     machine = TemporalPC(network, GradientFlow(0.1, 3), 3)
     start = lambda key: machine.init()._replace(estimate=jax.random.normal(key, (3,)))
     return Case(TemporalPC, start, machine.step, jax.random.normal(jax.random.key(4), (6, 2)))
+
+
+def temporal_learner():
+    network = temporal_network(Dynamics(0.9 * jnp.eye(3)), Dynamics(jnp.eye(3)[:2]))
+    machine = TemporalLearner(TemporalPC(network, GradientFlow(0.1, 3), 3), optax.sgd(1e-2))
+
+    def start(key):
+        rest = machine.init()
+        return rest._replace(filter=rest.filter._replace(estimate=jax.random.normal(key, (3,))))
+
+    inputs = jax.random.normal(jax.random.key(4), (6, 2))
+    return Case(TemporalLearner, start, machine.step, inputs)
+
+
+def dynamic():
+    gains = jnp.stack([jnp.eye(2)] * 2)
+    machine = DynamicPC(
+        Dynamics(-jnp.eye(2)), Dynamics(jnp.eye(2)[:1]), jnp.eye(2), jnp.eye(1), gains
+    )
+    step = lambda state, seen: machine.step(state, seen, dt=0.1)
+    start = lambda key: machine.init()._replace(motion=jax.random.normal(key, (2, 2)))
+    return Case(DynamicPC, start, step, jax.random.normal(jax.random.key(4), (6, 1, 1)))
 
 
 def kalman():
@@ -367,6 +395,8 @@ CASES = {
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
     "temporal predictive coding": temporal(),
+    "temporal learner": temporal_learner(),
+    "dynamic predictive coding": dynamic(),
     "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from experiments.claims import Check, Row
 from experiments.data import FASHION_MNIST, published
-from experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
+from experiments.figures import BLACK, BLUE, ORANGE, panels
 from fep.predictive_coding.coordinates import errors
 from fep.predictive_coding.equilibrium import Regime, regime
 from fep.predictive_coding.inference import GradientFlow, Solver
@@ -165,25 +165,33 @@ def summary(config: Config, result: Result) -> list[Row]:
 def figure(result: Result):
     """Where inference stops, on six networks.
 
-    a, Energy gap that a solver leaves, relative to the feed-forward start. b, Cosine of its weight
-    gradients to backprop's and c, to those at equilibrium, mean over layers. Networks: shallow
-    (circles) and deep (squares), at the start, after backprop, after predictive coding.
+    a, Energy gap that a solver leaves, relative to the feed-forward start; gaps below 1e-16 are
+    drawn there. b, Cosine of its weight gradients to backprop's and c, to those at equilibrium,
+    mean over layers. Numbers behind solvers are steps.
     """
-    drawing, axes = panels(1, 3, height_mm=62)
-    colours = BLACK, ORANGE, VERMILION, SKY, BLUE, GREEN, PURPLE
-    parts = result.gap, result.to_backprop, result.to_equilibrium
+    drawing, axes = panels(1, 3, height_mm=75)
+    parts = np.maximum(result.gap, 1e-16), result.to_backprop, result.to_equilibrium
     labels = "relative energy gap", "cosine to backprop", "cosine to equilibrium"
+    rows = np.arange(len(SOLVERS))
     for ax, part, label in zip(axes, parts, labels, strict=True):
-        for i, (name, colour) in enumerate(zip(SOLVERS, colours, strict=True)):
-            for net, (marker, side) in enumerate((("o", -0.12), ("s", 0.12))):
-                places = np.arange(3) + side
-                shown = np.maximum(part[net, :, i], 1e-16) if ax is axes[0] else part[net, :, i]
-                told = name if net == 0 else None
-                ax.plot(places, shown, marker, color=colour, label=told)
-        ax.set(ylabel=label, xticks=range(3))
-        ax.set_xticklabels(["start", "backprop", "pred. coding"])
-    axes[0].set_yscale("log")
-    axes[0].legend(fontsize=4.5, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2)
+        for stage, colour in enumerate((BLACK, ORANGE, BLUE)):
+            for net, (kind, marker) in enumerate((("shallow", "o"), ("deep", "s"))):
+                told = f"{kind}: {STAGES[stage]}" if ax is axes[0] else None
+                places = rows + 0.14 * (2 * stage + net - 2.5)
+                filled = colour if net else "white"
+                look = {"markerfacecolor": filled, "markeredgewidth": 0.7}
+                ax.plot(part[net, stage], places, marker, color=colour, label=told, **look)
+        for edge in rows[:-1] + 0.5:
+            ax.axhline(edge, color=BLACK, linewidth=0.2, alpha=0.4)
+        ax.set(xlabel=label, yticks=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.set_yticklabels(list(SOLVERS) if ax is axes[0] else [])
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_xscale("log")
+    axes[0].set_xticks([1e-16, 1e-12, 1e-8, 1e-4, 1])
+    for ax in axes[1:]:
+        low = min(0.0, *ax.get_xlim())
+        ax.set_xlim(low, 1.03)
+    drawing.legend(loc="outside lower center", ncols=3)
     return drawing
 
 

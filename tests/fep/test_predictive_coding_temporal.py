@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
@@ -15,7 +16,13 @@ from fep.predictive_coding.ode import OdeFlow
 from fep.predictive_coding.sampling import Langevin
 from fep.predictive_coding.scaling import depth_scaled, mu_pc, residual_chain, standard
 from fep.predictive_coding.second_order import GaussNewton
-from fep.predictive_coding.temporal import KalmanFilter, Linear, TemporalPC, temporal_network
+from fep.predictive_coding.temporal import (
+    KalmanFilter,
+    Linear,
+    TemporalLearner,
+    TemporalPC,
+    temporal_network,
+)
 
 A = jnp.array([[1.0, 0.1, 0.005], [0.0, 1.0, 0.1], [0.0, 0.0, 0.95]])
 C = jnp.array([[1.0, 0.3, -0.2], [0.1, 0.8, 0.4], [0.5, -0.6, 0.9]])
@@ -61,6 +68,41 @@ def test_kalman_s_filter_is_the_regression_on_all_that_was_seen():
     curvature, slope = jax.jit(lambda: (jax.hessian(flat)(zero), jax.grad(flat)(zero)))()
     best = -np.linalg.solve(curvature, slope).reshape(6, 3)
     np.testing.assert_allclose(run(kalman, seen)[-1], best[-1], atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_known_push_shifts_both_filters_by_its_own_response():
+    """Filters of a linear system are linear: their estimates are the sum of both responses."""
+    _, seen = observations(20)
+    push = jnp.array([[0.0], [0.3], [1.0]])
+    controls = jnp.exp(-0.1 * jnp.arange(20.0))[:, None]
+    _, moved = jax.lax.scan(lambda x, u: ((A @ x + push @ u),) * 2, jnp.zeros(3), controls)
+    solver = GradientFlow(0.1, 3)
+    plain = TemporalPC(temporal_network(Linear(A), Linear(C)), solver, 3)
+    pushed = temporal_network(Linear(A), Linear(C), control=Linear(push))
+    pairs = (
+        (plain, TemporalPC(pushed, solver, 3)),
+        (KalmanFilter(A, C, *[jnp.eye(3)] * 2), KalmanFilter(A, C, *[jnp.eye(3)] * 2, (push,))),
+    )
+    for without, machine in pairs:
+        step = lambda state, given, machine=machine: machine.step(state, *given)
+        ours = jax.jit(lambda m=machine, s=step: jax.lax.scan(s, m.init(), (controls, seen))[1])()
+        rest = run(without, seen - moved @ C.T)
+        np.testing.assert_allclose(ours, rest + moved, atol=1e-5)  # seen is drawn in float32
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_learner_s_weights_move_by_error_times_cause():
+    """The paper's Hebbian rules, at the end of a step of inference."""
+    rate, past, seen = 0.01, jnp.array([0.3, -1.0, 0.5]), jnp.array([1.0, 0.2, -0.4])
+    machine = TemporalPC(temporal_network(Linear(A), Linear(C)), GradientFlow(0.1, 3), 3)
+    learner = TemporalLearner(machine, optax.sgd(rate))
+    start = learner.init()._replace(filter=machine.init()._replace(estimate=past))
+    state, now = eqx.filter_jit(learner.step)(start, seen)
+    dynamics, emission = (edge.map.weight for edge in state.network.edges)
+    np.testing.assert_allclose(dynamics, A + rate * jnp.outer(now - A @ past, past), atol=1e-12)
+    np.testing.assert_allclose(emission, C + rate * jnp.outer(seen - C @ now, now), atol=1e-12)
+    np.testing.assert_array_equal(state.filter.estimate, now)
 
 
 def test_temporal_predictive_coding_filters_nearly_as_well_as_kalman():
