@@ -63,7 +63,7 @@ class TracePlasticity(eqx.Module):
         ends = zip(state.error_traces, state.value_traces, strict=True)
         changes = [(jnp.einsum("bi,bj->ij", h, r) / len(h), jnp.mean(h, axis=0)) for h, r in ends]
         energy = jnp.mean(jax.vmap(populations.energy)(state))
-        return energy, _descent(network, changes), settled
+        return energy, descent(network, changes), settled
 
 
 class LeakyTracePlasticity(TracePlasticity):
@@ -95,7 +95,7 @@ class LeakyTracePlasticity(TracePlasticity):
             leaking = jax.vmap(lambda d: leak(d, self.decay))(deposit)
             bias = jnp.mean(jnp.sum(leaking.post_spikes, axis=1), axis=0)
             changes.append((pair_trace(*leaking) / len(leaking.pre_spikes), bias))
-        return _descent(network, changes)
+        return descent(network, changes)
 
 
 def leak(deposit: Deposit, decay: float) -> Deposit:
@@ -139,7 +139,7 @@ class ErrorScaledCodes(eqx.Module):
     values: int = 1
     errors: int = 2
     memory: float = 50.0
-    least: float = 2.0**-12
+    least: float = 2.0**-20
     start: float = 2.0**-3
 
     def __check_init__(self):
@@ -229,7 +229,7 @@ class SpikingLearner(eqx.Module):
         return TracePlasticity(self.codes.codes(state.scale), self.rate, self.steps, self.blur)
 
 
-def _descent(network: PCNetwork, changes: list) -> PCNetwork:
+def descent(network: PCNetwork, changes: list) -> PCNetwork:
     """Minus each layer's change of weight and bias, in the network's shape; the rest is zero."""
     still = jax.tree.map(jnp.zeros_like, eqx.filter(network, eqx.is_array))
     edges = tuple(
