@@ -73,6 +73,7 @@ class Result(NamedTuple):
     reconstructed: Float[np.ndarray, "n pixels"]  # predicted while the whole image is clamped
     filled: Float[np.ndarray, "n pixels"]  # predicted while its upper half is
     twin: Float[np.ndarray, "n pixels"]  # the same by gradient flow of the float network
+    linear: Float[np.ndarray, "n pixels"]  # the lower half by least squares from the upper
     spikes: Float[np.ndarray, "epochs two"]  # a unit and sample in training: values, errors
 
 
@@ -120,7 +121,8 @@ def run(config: Config) -> Result:
     test = jnp.asarray(digits().test.inputs)
     told = _explain(config, machine, state, test)
     mean = np.asarray(jnp.mean(images, axis=0))
-    return Result(np.asarray(test), mean, *map(np.asarray, told), np.array(spikes))
+    told = *map(np.asarray, told), _linear(np.asarray(images), np.asarray(test))
+    return Result(np.asarray(test), mean, *told, np.array(spikes))
 
 
 def _explain(
@@ -147,6 +149,13 @@ def _explain(
     )
 
 
+def _linear(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """What least squares on the training digits makes of the lower half; the upper as it is."""
+    seen = lambda images: np.column_stack([images[:, SEEN], np.ones(len(images))])
+    weights = np.linalg.lstsq(seen(train), train[:, ~SEEN], rcond=1e-6)[0]
+    return np.concatenate([test[:, SEEN], seen(test) @ weights], axis=1)
+
+
 def unexplained(result: Result, predicted: np.ndarray, pixels: np.ndarray) -> float:
     """Squared error over some pixels, as a share of that of the training digits' mean."""
     squares = lambda guess: float(np.sum((result.images - guess)[:, pixels] ** 2))
@@ -165,6 +174,7 @@ def summary(_: Config, result: Result) -> list[Row]:
         Row("reconstruction", unexplained(result, result.reconstructed, SEEN | ~SEEN), "", told),
         Row("lower half from the upper", unexplained(result, result.filled, ~SEEN), "", told),
         Row("the same by gradient flow", unexplained(result, result.twin, ~SEEN), "", told),
+        Row("the same by least squares", unexplained(result, result.linear, ~SEEN), "", told),
     ]
     apart = float(np.sqrt(np.mean((result.filled - result.twin)[:, ~SEEN] ** 2)))
     rows.append(Row("apart from gradient flow, root mean square", apart, "", "brightness, 0 to 1"))

@@ -1,8 +1,6 @@
 """Spiking predictive coding whose thresholds follow its errors, beside rate predictive coding.
 
-Digits by default. FashionMNIST: --data fashion-mnist --hidden 400 --seeds 1 --batch 64
---rate 5e-4 --settle-rate 0.05 --settle-steps 4 --epochs 16, or --hidden 1024-512 --epochs 12;
-MNIST: the same with --data mnist --energy categorical --shift 1 --epochs 24.
+Digits by default; `spiking_pc_networks` has the flags of larger networks.
 """
 
 from dataclasses import dataclass
@@ -17,14 +15,15 @@ import optax
 from jaxtyping import Array, Float
 
 from experiments.claims import Row
-from experiments.data import FASHION_MNIST, MNIST, Dataset, digits, published
+from experiments.data import FASHION_MNIST, MNIST, Dataset, Samples, digits, published
 from experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
+from experiments.surprise import FIXED, label_surprise, surprise_rows
 from fep.predictive_coding.energies import Categorical, Gaussian
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import Learner, LearnerState, PredictiveCoding
 from fep.predictive_coding.network import multilayer
 from snn.coding import HalvingCode, NonAdjacentCode
-from snn.spiking_pc import SpikingPC, sharpening
+from snn.spiking_pc import sharpening
 from snn.spiking_pc_learning import (
     ErrorScaledCodes,
     LeakyTracePlasticity,
@@ -42,7 +41,6 @@ DATA = {
 ENERGIES = {"gaussian": Gaussian(), "categorical": Categorical()}
 LEARNERS = ("rate predictive coding", "spiking predictive coding")
 KINDS = ("input", "values", "errors")
-FIXED = 6, 8  # halvings of codes from 1 down, as without scaling
 DECAYS = 0.95, 0.8, 0.5  # shares that traces keep from a settle step to the next
 RULES = (
     "error-scaled",
@@ -70,9 +68,12 @@ class Config:
         settle_steps: steps of inference a sample.
         input_octaves: from 1 down to the input's finest spike.
         value_octaves: from a layer's mean error down to its finest value spike.
+        rate_octaves: from 1 down to the coarsest that this spike may be.
         error_octaves: from a layer's mean error down to its finest error spike.
         blur: octaves by which spikes are coarser at first; one less every step towards the end.
         shift: pixels by which training images are shifted at random, either way.
+        held_out: training samples, the last, that no learner sees and that stand in for the test
+            samples, so that settings can be chosen without these; 0 for none.
     """
 
     data: str = "digits"
@@ -87,9 +88,11 @@ class Config:
     settle_steps: int = 8
     input_octaves: int = 6
     value_octaves: int = 1
+    rate_octaves: int = 3
     error_octaves: int = 2
     blur: int = 0
     shift: int = 0
+    held_out: int = 0
 
     def __post_init__(self):
         if self.data not in ("digits", "mnist", "fashion-mnist"):
@@ -105,7 +108,7 @@ class Config:
         for name in ("rate", "settle_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        for name in ("seed", "blur", "shift"):
+        for name in ("seed", "blur", "shift", "held_out"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -134,22 +137,24 @@ class Result(NamedTuple):
     cosine: Float[np.ndarray, "epochs+1 rules seeds"]
     magnitude: Float[np.ndarray, "epochs+1 layers seeds"]
     spikes: Float[np.ndarray, "epochs+1 kinds seeds"]
-    surprise: Float[np.ndarray, "codes labels seeds"]  # error spikes a unit; right and wrong labels
+    surprise: Float[np.ndarray, "thresholds labels seeds"]  # error spikes a unit; right, wrong
+
+
+def start(config: Config, run: int) -> tuple[LearnerState, SpikingLearnerState]:
+    """One network before learning, for rates and for spikes that have heard its errors."""
+    compiled, key = programs(config), jax.random.key(config.seed + run)
+    energy = ENERGIES[config.energy]
+    network = multilayer(_widths(config), jax.nn.relu, key=key, output=energy)
+    return compiled.rate.init(network), compiled.listen(compiled.spiking.init(network))
 
 
 def init(config: Config) -> State:
     """Networks before learning."""
-    compiled, rates, spiking = programs(config), [], []
-    for k in range(config.seeds):
-        key = jax.random.key(config.seed + k)
-        energy = ENERGIES[config.energy]
-        network = multilayer(_widths(config), jax.nn.relu, key=key, output=energy)
-        rates.append(compiled.rate.init(network))
-        spiking.append(compiled.listen(compiled.spiking.init(network)))
+    rates, spiking = zip(*(start(config, run) for run in range(config.seeds)), strict=True)
     rows = config.epochs + 1
     sizes = len(LEARNERS), len(RULES), len(_widths(config)) - 1, len(KINDS)
     nothing = History(*(jnp.full((rows, n, config.seeds), jnp.nan) for n in sizes))
-    state = State(tuple(rates), tuple(spiking), nothing)
+    state = State(rates, spiking, nothing)
     return state._replace(history=_follow(config, state, 0))
 
 
@@ -195,16 +200,22 @@ class Programs(NamedTuple):
     listen: eqx.Module  # state -> state that knows how large errors are at first
     spiking_epoch: eqx.Module  # (state, key) -> state, spikes by kind
     follow: eqx.Module  # (rate state, spiking state) -> accuracies, cosines, magnitudes
-    surprise: eqx.Module  # spiking state -> error spikes by code and label
+    surprise: eqx.Module  # spiking state -> error spikes by threshold and label
 
 
 def learners(config: Config, updates: int) -> tuple[Learner, SpikingLearner]:
     """Rate predictive coding, and the same with spikes as fine as errors are small."""
     adam = optax.adam(optax.cosine_decay_schedule(config.rate, updates))
     flow = GradientFlow(config.settle_rate, config.settle_steps)
-    halvings = 20  # from the finest spike of the last epoch to rates beyond 1
+    halvings = 24  # from the finest spike of the last epoch to rates beyond 1
     code = NonAdjacentCode(2.0 ** (halvings - 1 - config.input_octaves), halvings)
-    codes = ErrorScaledCodes(code, config.value_octaves, config.error_octaves)
+    codes = ErrorScaledCodes(
+        code,
+        config.value_octaves,
+        config.error_octaves,
+        start=2.0**-10,
+        coarsest=2.0**-config.rate_octaves,
+    )
     blur = sharpening(config.settle_steps, config.blur, 1)
     settle = config.settle_rate, config.settle_steps
     return Learner(PredictiveCoding(flow), adam), SpikingLearner(codes, *settle, blur, adam)
@@ -213,7 +224,7 @@ def learners(config: Config, updates: int) -> tuple[Learner, SpikingLearner]:
 @cache
 def programs(config: Config) -> Programs:
     """What a config trains, compiled once."""
-    train, test = _data(config)
+    train, test = samples(config)
     inputs, labels = jnp.asarray(train.inputs), jax.nn.one_hot(train.labels, CLASSES)
     batches = len(inputs) // config.batch
     rate, spiking = learners(config, config.epochs * batches)
@@ -257,18 +268,8 @@ def programs(config: Config) -> Programs:
         return jnp.stack(right), jnp.stack(cosines), state.scale.magnitudes
 
     def surprise(state):
-        rule = spiking.rule(state)
-        codes = rule.code, *(HalvingCode(1.0, n) for n in FIXED)
-        seen, right = test.inputs[:PROBE], jax.nn.one_hot(test.labels[:PROBE], CLASSES)
-        both = jnp.concatenate([right, jnp.roll(right, 1, axis=1)])
-
-        def spikes(code):
-            populations = SpikingPC(state.network, code, rule.rate, rule.steps)
-            settled = jax.vmap(populations.settle)(jnp.tile(seen, (2, 1)), both)
-            total = jnp.sum(settled.error_spikes, axis=1).reshape(2, -1)
-            return jnp.mean(total, axis=1) / sum(widths[1:])
-
-        return jnp.stack([spikes(code) for code in codes])
+        seen = jnp.asarray(test.inputs[:PROBE]), jax.nn.one_hot(test.labels[:PROBE], CLASSES)
+        return label_surprise(spiking, state, seen)
 
     return Programs(
         rate,
@@ -281,12 +282,20 @@ def programs(config: Config) -> Programs:
     )
 
 
-def _data(config: Config) -> Dataset:
-    return DATA[config.data]()
+def samples(config: Config) -> Dataset:
+    """What is learnt from, and what accuracy is read on."""
+    data = DATA[config.data]()
+    if not config.held_out:
+        return data
+    kept = len(data.train.labels) - config.held_out
+    if kept < max(PROBE, config.batch):
+        raise ValueError(f"held_out must leave {PROBE} samples and a batch, got {config.held_out}")
+    first, last = (Samples(*(a[at] for a in data.train)) for at in (slice(kept), slice(kept, None)))
+    return Dataset(first, last)
 
 
 def _widths(config: Config) -> tuple[int, ...]:
-    pixels = _data(config).train.inputs.shape[1]
+    pixels = samples(config).train.inputs.shape[1]
     return pixels, *map(int, config.hidden.split("-")), CLASSES
 
 
@@ -324,7 +333,7 @@ def _worst_cosine(a, b) -> Float[Array, ""]:
 
 def inputs(config: Config) -> dict[str, str]:
     """Digest of the samples."""
-    return {config.data: _data(config).sha256}
+    return {config.data: samples(config).sha256}
 
 
 def summary(config: Config, result: Result) -> list[Row]:
@@ -348,9 +357,7 @@ def summary(config: Config, result: Result) -> list[Row]:
     for kind, part in zip(KINDS, np.moveaxis(result.spikes[1:], 1, 0), strict=True):
         rows.append(spread(f"of which {kind}", part.mean(axis=0), "", "over training"))
     rows.append(spread("spikes, last epoch over first", total[-1] / total[0]))
-    for name, (right, wrong) in zip(RULES, result.surprise, strict=False):
-        rows.append(spread(f"error spikes, wrong over right label, {name}", wrong / right))
-    return rows
+    return rows + surprise_rows(result.surprise)
 
 
 def figure(result: Result):

@@ -3,6 +3,7 @@
 Door to `fep`: the rules are gradients in the sense of its `Learner`.
 """
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ class TracePlasticity(eqx.Module):
         ends = zip(state.error_traces, state.value_traces, strict=True)
         changes = [(jnp.einsum("bi,bj->ij", h, r) / len(h), jnp.mean(h, axis=0)) for h, r in ends]
         energy = jnp.mean(jax.vmap(populations.energy)(state))
-        return energy, _descent(network, changes), settled
+        return energy, descent(network, changes), settled
 
 
 class LeakyTracePlasticity(TracePlasticity):
@@ -95,7 +96,7 @@ class LeakyTracePlasticity(TracePlasticity):
             leaking = jax.vmap(lambda d: leak(d, self.decay))(deposit)
             bias = jnp.mean(jnp.sum(leaking.post_spikes, axis=1), axis=0)
             changes.append((pair_trace(*leaking) / len(leaking.pre_spikes), bias))
-        return _descent(network, changes)
+        return descent(network, changes)
 
 
 def leak(deposit: Deposit, decay: float) -> Deposit:
@@ -124,7 +125,8 @@ class ErrorScaledCodes(eqx.Module):
     A layer's error population keeps a running mean m of the size of its own traces. Value and
     error units of that layer, compartments of one unit, share the nearest power of two, $\hat m$,
     as their step: their finest spikes are $2^{-a} \hat m$ and $2^{-b} \hat m$. So the thresholds
-    follow the errors as learning makes them shrink, by shifts alone. The input keeps its own.
+    follow the errors as learning makes them shrink, by shifts alone. The input keeps its own, and
+    no value is told in spikes coarser than `coarsest`: weights learn from rates, too.
 
     Attributes:
         code: spikes of the input; its kind and number of halvings serve every population.
@@ -133,20 +135,24 @@ class ErrorScaledCodes(eqx.Module):
         memory: batches over which m is a mean.
         least: of m, so that a layer without errors falls silent.
         start: m before anything is known.
+        coarsest: most that the finest value spike may be, in units of rates.
     """
 
     code: HalvingCode
     values: int = 1
     errors: int = 2
     memory: float = 50.0
-    least: float = 2.0**-12
+    least: float = 2.0**-20
     start: float = 2.0**-3
+    coarsest: float = 1.0
 
     def __check_init__(self):
         if not self.memory >= 1:
             raise ValueError(f"memory must be at least one batch, got {self.memory}")
         if not 0 < self.least <= self.start:
             raise ValueError(f"least must lie between 0 and start, got {self.least}, {self.start}")
+        if not self.coarsest > 0:
+            raise ValueError(f"coarsest must be positive, got {self.coarsest}")
 
     def init(self, layers: int) -> ErrorScale:
         """Before the first batch, of a network with that many weight matrices."""
@@ -168,7 +174,8 @@ class ErrorScaledCodes(eqx.Module):
         octaves += self.code.halvings - 1  # from the finest spike to the largest
         unit = jnp.ones((), state.magnitudes.dtype)
         scaled = lambda octave: replace(self.code, largest=jnp.ldexp(unit, octave))
-        values = (scaled(octave - self.values) for octave in octaves[:-1])
+        highest = math.floor(math.log2(self.coarsest)) + self.code.halvings - 1
+        values = (scaled(jnp.minimum(octave - self.values, highest)) for octave in octaves[:-1])
         errors = (scaled(octave - self.errors) for octave in octaves)
         return PopulationCodes((self.code, *values), tuple(errors))
 
@@ -229,7 +236,7 @@ class SpikingLearner(eqx.Module):
         return TracePlasticity(self.codes.codes(state.scale), self.rate, self.steps, self.blur)
 
 
-def _descent(network: PCNetwork, changes: list) -> PCNetwork:
+def descent(network: PCNetwork, changes: list) -> PCNetwork:
     """Minus each layer's change of weight and bias, in the network's shape; the rest is zero."""
     still = jax.tree.map(jnp.zeros_like, eqx.filter(network, eqx.is_array))
     edges = tuple(

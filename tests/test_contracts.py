@@ -71,6 +71,7 @@ from snn.spiking_beliefs_learning import LearningBelief
 from snn.spiking_beliefs_online import OnlineBelief
 from snn.spiking_beliefs_rivals import WinnerTakeAll
 from snn.spiking_pc import SpikingPC
+from snn.spiking_pc_bidirectional import BidirectionalNetwork, SpikingBidirectionalPC
 from snn.spiking_pc_learning import ErrorScaledCodes, SpikingLearner, TracePlasticity
 from snn.stochastic_neurons import EscapeLIF, PoissonSource, Refractory
 from snn.training import SpikingNetwork as TrainedNetwork
@@ -144,6 +145,17 @@ def spiking_pc():
     machine = SpikingPC(network, HalvingCode(1.0, 5), rate=0.2, steps=4)
     start = lambda key: machine.init(jax.random.uniform(key, (5,)), jnp.eye(3)[0])[0]
     return Case(SpikingPC, start, machine.step, None)
+
+
+def bidirectional_pc():
+    up, down = (
+        multilayer(widths, jnp.tanh, key=jax.random.key(2)) for widths in ((5, 4, 3), (3, 4, 5))
+    )
+    code = HalvingCode(1.0, 5)
+    network = BidirectionalNetwork(up, down)
+    machine = SpikingBidirectionalPC(network, (code,) * 3, (code,) * 4, rate=0.2, steps=4)
+    start = lambda key: machine.init(jax.random.uniform(key, (5,)), jnp.eye(3)[0])[0]
+    return Case(SpikingBidirectionalPC, start, lambda state, _: machine.step(state), None)
 
 
 SCALED = ErrorScaledCodes(NonAdjacentCode(1.0, 12), memory=3.0)
@@ -400,6 +412,7 @@ CASES = {
     "Kalman filter": kalman(),
     "trace plasticity": learner(TracePlasticity(HalvingCode(1.0, 5), 0.2, 4)),
     "spiking predictive coding": spiking_pc(),
+    "bidirectional predictive coding": bidirectional_pc(),
     "spiking learner": spiking_learner(),
     "error-scaled codes": error_scaled(),
     "spiking belief": spiking_belief(),

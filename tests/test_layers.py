@@ -10,7 +10,9 @@ LAYERS = ("fep", "snn", "hw", "experiments")
 DOORS = {
     "snn": {
         "spiking_pc",
+        "spiking_pc_bidirectional",
         "spiking_pc_learning",
+        "spiking_pc_pairs",
         "spiking_beliefs",
         "spiking_agent",
         "conversion",

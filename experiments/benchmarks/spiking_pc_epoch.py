@@ -8,17 +8,10 @@ import jax
 from experiments.benchmarks.pairing import interleave
 from experiments.benchmarks.spiking_turns import one_core
 from experiments.claims import Timing
-from experiments.spiking_learners import Config, init, programs
+from experiments.spiking_learners import programs, start
+from experiments.spiking_pc_networks import NETWORKS
 
-CONFIG = Config(
-    data="fashion-mnist",
-    hidden="400",
-    seeds=1,
-    batch=64,
-    rate=5e-4,
-    settle_rate=0.05,
-    settle_steps=4,
-)
+CONFIG = NETWORKS["784-400-10 on FashionMNIST"]
 PAIRS = 3
 PEER = "rate predictive coding, GradientFlow of fepstack"
 
@@ -26,9 +19,9 @@ PEER = "rate predictive coding, GradientFlow of fepstack"
 def bench() -> list[Timing]:
     """CPU seconds an epoch, both with the same network, steps and optimiser."""
     with one_core(), jax.default_device(jax.devices("cpu")[0]):
-        compiled, state = programs(CONFIG), init(CONFIG)
-        ours = partial(_cpu_seconds, lambda s, k: compiled.spiking_epoch(s, k)[0], state.spiking[0])
-        peer = partial(_cpu_seconds, compiled.rate_epoch, state.rates[0])
+        compiled, (rate, spiking) = programs(CONFIG), start(CONFIG, 0)
+        ours = partial(_cpu_seconds, lambda s, k: compiled.spiking_epoch(s, k)[0], spiking)
+        peer = partial(_cpu_seconds, compiled.rate_epoch, rate)
         for work in (ours, peer):
             work(1)  # compiles
         timed = interleave(ours, peer, pairs=PAIRS, repetitions=1)

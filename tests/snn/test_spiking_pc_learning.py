@@ -1,5 +1,7 @@
 """Learning by traces whose spikes follow the errors, and by traces that leak."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -87,6 +89,9 @@ def test_thresholds_follow_the_running_mean_of_each_layer_by_powers_of_two():
     # an input of its own; then a value beside each error, one octave coarser here
     finest = [float(c.finest) for c in codes.values]
     assert finest == [2.0**-18, 2.0**-5, 2.0**-3]
+    fine = replace(CODES, coarsest=0.1).codes(state)  # no coarser than the power of two below
+    assert [float(c.finest) for c in fine.values] == [2.0**-18, 2.0**-5, 2.0**-4]
+    assert [float(c.finest) for c in fine.errors] == [float(c.finest) for c in codes.errors]
     for _ in range(30):
         state, _ = CODES.step(state, heard(0.4, 0.5, 0.0))
     np.testing.assert_allclose(state.magnitudes[0], 0.4, rtol=1e-3)  # (3/4)^30 of the way is left
@@ -110,6 +115,7 @@ def test_a_lesson_moves_the_weights_down_the_energy_and_counts_spikes():
     [
         (lambda: ErrorScaledCodes(HalvingCode(1.0, 6), memory=0.5), "memory"),
         (lambda: ErrorScaledCodes(HalvingCode(1.0, 6), least=0.0), "least"),
+        (lambda: ErrorScaledCodes(HalvingCode(1.0, 6), coarsest=0.0), "coarsest"),
         (lambda: LeakyTracePlasticity(HalvingCode(1.0, 6), 0.1, 3, decay=1.5), "decay"),
         (lambda: PopulationCodes((HalvingCode(1.0, 6),), (HalvingCode(1.0, 7),)), "halvings"),
     ],
