@@ -26,6 +26,7 @@ ASKED, RIGHT, WRONG = range(3)  # outcomes of the second modality
 PREFERENCES = -1.0, 2.0, -6.0
 AHEAD = 2  # actions: ask, then act
 GAMMA = 16.0  # precision of policies
+LEAST = 1e-30  # of a chance whose logarithm is taken in float32
 AT_ONCE = 16  # dialogues simulated together, which bounds memory
 
 
@@ -34,6 +35,7 @@ class Turns(NamedTuple):
 
     did: Int[Array, " turns"]  # action of who acts
     would: Int[Array, " turns"]  # of the exact mind in its place
+    lost: Float[Array, " turns"]  # expected free energy that the exact mind sees given away, nats
     belief: Float[Array, "turns intents"]  # of who acts
     exact: Float[Array, "turns intents"]
     spikes: Array  # of the intents' populations, (turns, steps, intents, neurons); exact: none
@@ -98,11 +100,13 @@ def listen(agent, exact: Agent, heard: Float[Array, "turns outcomes"]) -> Turns:
         seen = (evidence, jnp.asarray(ASKED))
         after, decision = agent.step(mind, seen, key=jax.random.key(0))  # nothing is drawn
         there, _ = exact.inference(exact.model, watcher, seen)
-        would = jnp.argmax(first_actions(exact.model, exact.policies(there, jnp.asarray(0))))
+        chances = first_actions(exact.model, exact.policies(there, jnp.asarray(0)))
         belief = decision.belief.marginals()[0]
         spikes = decision.states[0].raster if hasattr(decision, "states") else jnp.zeros(0)
         did = jnp.argmax(first_actions(exact.model, decision.policies))
-        told = Turns(did, would, belief, there.marginals()[0], spikes)
+        weighed = jnp.log(jnp.maximum(chances, LEAST)) / exact.gamma
+        lost = jnp.max(weighed) - weighed[did]
+        told = Turns(did, jnp.argmax(chances), lost, belief, there.marginals()[0], spikes)
         asked = jnp.asarray(ASK)
         after = after._replace(prior=advance(exact.model, decision.belief, asked))
         return (after, advance(exact.model, there, asked)), told
@@ -143,6 +147,8 @@ def comparison(played: Played, intents: Int[np.ndarray, " dialogues"]) -> dict[s
         "same action": float(np.mean((turns.did == turns.would)[reached])),
         "total variation": float(np.mean(gap)),
         "largest total variation": float(np.max(gap)),
+        "free energy given away": float(np.mean(turns.lost[reached])),
+        "most given away": float(np.max(turns.lost[reached])),
         "right": float(np.mean(played.acted == intents)),
         "wrong": float(np.mean((played.acted != intents) & (played.acted >= 0))),
         "questions": float(np.mean(played.questions)),

@@ -3,7 +3,7 @@
 Each is made twice: in spikes, and by its float twin.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -35,6 +35,7 @@ class Embedded(NamedTuple):
 
     train: Float[np.ndarray, "sentences width"]
     calibrate: Float[np.ndarray, "sentences width"]
+    develop: Float[np.ndarray, "sentences width"]
     test: Float[np.ndarray, "sentences width"]
 
 
@@ -79,7 +80,7 @@ def _encode(encoder: Encoder, ids, mask):
 
 
 def embed(encoder: Encoder, tokens: Tokens, split: Split) -> Embedded:
-    """Embeddings of all sentences, whose tokens are in the order train, calibrate, test."""
+    """Embeddings of all sentences, whose tokens are in the order of the split."""
     rows = np.arange(-(-len(tokens.ids) // AT_ONCE) * AT_ONCE) % len(tokens.ids)
     batches = rows.reshape(-1, AT_ONCE)
     found = [np.asarray(_encode(encoder, tokens.ids[b], tokens.mask[b])[0]) for b in batches]
@@ -95,6 +96,48 @@ def sentence_load(encoder: Encoder, tokens: Tokens) -> Load:
     return token_load(encoder, _encode(encoder, tokens.ids[rows], mask)[1], mask)
 
 
+def pick(
+    recipes: Sequence[Recipe],
+    floats: Embedded,
+    spikes: Sequence[Embedded],
+    split: Split,
+    keys: Sequence[Array],
+) -> tuple[Recipe, Float[np.ndarray, "recipes learners"]]:
+    """The recipe of the highest accuracy on development sentences, and accuracies of all.
+
+    Accuracies are means over seeds; what is compared is their mean over the three learners, so
+    that no learner is favoured. Of equals the first is picked.
+
+    Args:
+        recipes: to choose from.
+        floats: embeddings in floating point.
+        spikes: in spikes, a seed each.
+        split: of the sentences.
+        keys: of weights and sample order, a seed each.
+    """
+
+    def developed(recipe: Recipe) -> list[list[float]]:
+        found = []
+        for own, key in zip(spikes, keys, strict=True):
+            trained = classifiers(recipe, floats, own, split, key)
+            inputs = [own.develop if n == LEARNERS[2] else floats.develop for n in LEARNERS]
+            found.append(
+                [
+                    accuracy(probabilities(trained[n], x), split.develop.intents)
+                    for n, x in zip(LEARNERS, inputs, strict=True)
+                ]
+            )
+        return found
+
+    table = np.array([np.mean(developed(recipe), axis=0) for recipe in recipes])
+    return recipes[int(np.argmax(table.mean(axis=1)))], table
+
+
+def accuracy(named: Float[np.ndarray, "n labels"], intents: np.ndarray) -> float:
+    """Share of sentences whose likeliest label is meant."""
+    return float(np.mean(named.argmax(axis=1) == intents))
+
+
 def classifiers(
     recipe: Recipe, floats: Embedded, spikes: Embedded, split: Split, key: Array
 ) -> dict[str, Classifier]:
@@ -106,14 +149,20 @@ def classifiers(
     }
     trained = {}
     for name, (rule, embedded) in rules.items():
-        network = _train(recipe, rule, embedded.train, one_hot(split.train.intents), key)
-        predict = network.predict
-        if name == LEARNERS[2]:
-            predict = recipe.populations(network).predict
-        predict = jax.jit(jax.vmap(predict))
+        targets = one_hot(split.train.intents)
+        plan = recipe.hidden, recipe.epochs, recipe.batch
+        peak = jnp.asarray(recipe.rate)
+        network = _train(rule, plan, peak, jnp.asarray(embedded.train), targets, key)
+        mind = recipe.populations(network) if name == LEARNERS[2] else network
+        predict = lambda inputs, mind=mind: _predict(mind, inputs)
         missed = predict(embedded.calibrate) - one_hot(split.calibrate.intents)
         trained[name] = Classifier(network, predict, float(1 / jnp.mean(missed**2)))
     return trained
+
+
+@eqx.filter_jit
+def _predict(mind: PCNetwork | SpikingPC, inputs: Array) -> Float[Array, "n labels"]:
+    return jax.vmap(mind.predict)(inputs)
 
 
 def probabilities(classifier: Classifier, embedded: Float[np.ndarray, "n width"]) -> np.ndarray:
@@ -139,19 +188,20 @@ def one_hot(intents: np.ndarray) -> Float[Array, "n labels"]:
     return jax.nn.one_hot(intents, int(np.max(intents)) + 1)
 
 
-def _train(recipe: Recipe, rule: Callable, inputs, targets, key) -> PCNetwork:
-    batches = len(inputs) // recipe.batch
-    schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * batches)
+@eqx.filter_jit
+def _train(rule: Callable, plan: tuple[int, int, int], peak, inputs, targets, key) -> PCNetwork:
+    """Adam, whose rate falls from its peak along a cosine to zero; plan: hidden, epochs, batch."""
+    hidden, epochs, batch = plan
+    batches = len(inputs) // batch
+    schedule = optax.cosine_decay_schedule(peak, epochs * batches)
     learner = Learner(rule, optax.adam(schedule))
     weights, shuffles = jax.random.split(key)
-    widths = inputs.shape[1], recipe.hidden, targets.shape[1]
-    inputs = jnp.asarray(inputs)
+    widths = inputs.shape[1], hidden, targets.shape[1]
 
     def epoch(state, key):
-        order = jax.random.permutation(key, len(inputs))[: batches * recipe.batch]
-        pick = lambda state, rows: learner.step(state, (inputs[rows], targets[rows]))
-        return jax.lax.scan(pick, state, order.reshape(batches, recipe.batch))[0], None
+        order = jax.random.permutation(key, len(inputs))[: batches * batch]
+        learn = lambda state, rows: learner.step(state, (inputs[rows], targets[rows]))
+        return jax.lax.scan(learn, state, order.reshape(batches, batch))[0], None
 
     start = learner.init(multilayer(widths, jax.nn.relu, key=weights))
-    run = jax.jit(lambda state, keys: jax.lax.scan(epoch, state, keys)[0])
-    return run(start, jax.random.split(shuffles, recipe.epochs)).network
+    return jax.lax.scan(epoch, start, jax.random.split(shuffles, epochs))[0].network

@@ -18,10 +18,19 @@ from experiments.dialogues import (
     spiking_mind,
 )
 from experiments.figures import save
-from experiments.requests import HINTS, INTENTS, requests
-from experiments.sentence_prices import ACCOUNTS, circuit_load
+from experiments.requests import INTENTS, TESTED_FRAMES, TESTED_HINTS, TESTED_WORDINGS, requests
+from experiments.sentence_prices import (
+    ACCOUNTS,
+    OURS,
+    at_45_nm,
+    circuit_load,
+    dense_load,
+    even_rows,
+    priced,
+)
 from experiments.sentence_stages import Classifier, probabilities
 from experiments.sentence_to_action import Config
+from experiments.spike_prices import GPUS
 from snn import pretrained
 from snn.adaptive_neurons import FittedNeuron
 from snn.rotation import Hadamard
@@ -53,21 +62,35 @@ def small():
         ids = np.array([w + [0] * (12 - len(w)) for w in words], np.int32)
         return pretrained.Tokens(ids, np.arange(12) < np.array([[len(w)] for w in words]))
 
-    rotation = lambda n: Hadamard.random(n, key=jax.random.key(n))
-    twin = spiking(encoder, converter(FittedNeuron(31), rotation=rotation))
-    config = Config(hidden=16, epochs=2, settle_steps=4, neurons=16, dialogues=16, turns=2)
-    return config, demonstration.chain(config, encoder, twin, tokenise)
+    def twin(seed):
+        rotation = lambda n: Hadamard.random(n, key=jax.random.key(seed + n))
+        return spiking(encoder, converter(FittedNeuron(31), rotation=rotation))
+
+    settings = {"hidden": 16, "epochs": 2, "settle_steps": 4, "neurons": 16}
+    config = Config(seeds=2, dialogues=16, turns=2, **settings)
+    return config, demonstration.chain(config, encoder, [twin(0), twin(1)], tokenise)
 
 
 @pytest.mark.slow
-def test_spikes_follow_their_float_twins_through_all_stages(small):
+def test_spikes_follow_their_float_twins_through_all_stages_of_every_run(small):
     _, result = small
-    assert result.cosine.shape == (96,)
+    assert result.cosine.shape == (2, 176)
+    assert (result.cosine[0] != result.cosine[1]).any()  # other rotations
     assert 0.99 < result.cosine.mean() < 1  # five signed bits a value, training-free
-    assert 0 < result.naming < 0.02  # half of 2^-7 at each label
-    assert result.deposit > 0.9
-    assert 0 < result.variation.mean() < 8 / 40  # intents / spikes of a window
+    assert ((0 < result.naming) & (result.naming < 0.02)).all()  # half of 2^-7 at each label
+    assert (result.deposit > 0.9).all()
+    mean, largest = result.variation.T
+    assert ((0 < mean) & (mean < 8 / 40)).all()  # intents / spikes of a window
+    assert (mean < largest).all()
     np.testing.assert_allclose(result.confusion.sum(axis=0), 1)
+
+
+@pytest.mark.slow
+def test_the_rate_is_picked_on_development_sentences(small):
+    _, result = small
+    assert result.developed.shape == (len(demonstration.RATES), 3)
+    best = int(np.argmax(result.developed.mean(axis=1)))
+    assert result.rate == demonstration.RATES[best]
 
 
 @pytest.mark.slow
@@ -80,25 +103,66 @@ def test_every_stage_has_both_accounts_of_spikes_and_of_the_dense_twin(small):
         chips = [p for (s, name), p in prices.items() if s == stage and "Loihi" in name]
         assert len(chips) == 2
         assert all(p["joules"] > ours["joules"] and p["source"] for p in chips)
+        for p in (operations, ours, *chips):
+            assert sum(joules for joules, _ in p["terms"].values()) == pytest.approx(p["joules"])
+            assert all(source for _, source in p["terms"].values())
+            assert p["break_even"]
 
 
 @pytest.mark.slow
 def test_report_shows_all_stages(small, tmp_path):
     config, result = small
     assert len(demonstration.summary(config, result)) > 20
-    assert len(demonstration.tables(config, result)) == 1 + len(demonstration.STAGES)
+    sections = demonstration.tables(config, result)
+    assert len(sections) == 2 + 3 * len(demonstration.STAGES)
+    assert all(sections.values())
     paths = save(demonstration.figure(result), tmp_path / "chain")
     assert all(path.stat().st_size > 10_000 for path in paths)
 
 
-def test_train_calibration_and_test_share_no_sentence_and_have_all_intents():
+def test_at_break_even_the_spikes_take_what_the_dense_twin_does():
+    """Scaled to as many spikes, the bill is the twin's."""
+    spikes = dense_load(100, 50, 5000, 2)._replace(spikes=60.0, events=3000.0, steps=4)
+    dense = dense_load(100, 50, 4000, 2)
+    operations, ours, bare, twin = (
+        priced("stage", entry, spikes, dense, 1.0) for entry in at_45_nm(spikes, dense)
+    )
+    assert bare["break_even"] == twin["break_even"] == {}
+    for found, name, rival in (
+        (operations, "dense INT8, operations alone", bare),
+        (ours, "dense INT8", twin),
+    ):
+        even = found["break_even"][name]
+        scaled = spikes._replace(events=even * spikes.weights)
+        again = at_45_nm(scaled, dense)[0 if found is operations else 1]
+        assert again["joules"] == pytest.approx(rival["joules"])
+    twins = {"dense INT8", "dense FP16", *(gpu.name for gpu in GPUS)}
+    assert set(ours["break_even"]) == twins | {f"{twin}, events alone" for twin in twins}
+    # with as many outputs to double and scale, silence itself is dearer
+    heavy = spikes._replace(outputs=1e9)
+    never = priced("stage", at_45_nm(heavy, dense)[1], heavy, dense, 1.0)
+    assert never["break_even"]["dense INT8"] == 0
+    told = {row.label: row.source for row in even_rows([operations, ours, never])}
+    assert told[f"stage: {OURS} breaks even with dense INT8"].startswith("never")
+
+
+def test_no_part_shares_a_sentence_with_another_and_all_have_all_intents():
     split = requests()
     assert len({s for part in split for s in part.sentences}) == sum(len(p.intents) for p in split)
     for part in split:
         assert len(part.sentences) == len(part.intents)
         assert len(set(np.bincount(part.intents, minlength=len(INTENTS)))) == 1  # equally often
-    told = " ".join(split.train.sentences + split.calibrate.sentences)
-    assert not any(hint.rstrip(".") in told for text in HINTS.values() for hint in text.split(". "))
+
+
+def test_test_sentences_share_no_wording_hint_or_frame_with_those_that_were_picked_on():
+    split = requests()
+    told = " ".join(s for part in split[:-1] for s in part.sentences).lower()
+    wordings = [" ".join(w.split()) for text in TESTED_WORDINGS.values() for w in text.split(";")]
+    hints = [h for text in TESTED_HINTS.values() for h in " ".join(text.split()).split(". ")]
+    assert (len(wordings), len(hints)) == (5 * len(INTENTS), 7 * len(INTENTS))
+    assert not [w for w in (*wordings, *hints) if w.rstrip(".").lower() in told]
+    openings = [frame.split("{}")[0].lower() for frame in TESTED_FRAMES]
+    assert not [o for o in openings if o in told]
 
 
 def test_class_probabilities_are_bayes_rule_under_the_gaussian_energy():
@@ -133,6 +197,9 @@ def test_the_spiking_mind_does_as_the_exact_one(dialogues):
     assert spikes.shape == (16, 3, 50, 3, 256)
     own = comparison(exact, np.zeros(16, int))
     assert (own["same action"], own["largest total variation"]) == (1, 0)
+    assert own["most given away"] == 0
+    # an error of the belief moves what a deed promises by its share of 8 nats, for two actions
+    assert told["most given away"] <= 2 * 2 * 8 * 3 * 2.5 / 640
 
 
 def test_dialogues_end_with_the_first_deed(dialogues):
@@ -155,7 +222,8 @@ def test_events_are_spikes_times_synapses(dialogues):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"neurons": 0}, {"rate": 1.5}, {"turns": 13}, {"seed": -1}, {"dialogues": 0}]
+    "settings",
+    [{"neurons": 0}, {"settle_rate": 1.5}, {"turns": 23}, {"seed": -1}, {"seeds": 0}],
 )
 def test_settings_that_mean_nothing_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
@@ -164,13 +232,14 @@ def test_settings_that_mean_nothing_are_refused(settings):
 
 @pytest.mark.slow
 def test_every_stage_in_spikes_is_its_float_twin():
+    """One run of the five, with half its dialogues."""
     try:
         pretrained.minilm()
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
-    assert [check for check in demonstration.verify() if not check.passed] == []
-    result = demonstration.run(Config())
+    config = Config(seeds=1, dialogues=128)
+    result = demonstration.run(config)
+    assert [check for check in demonstration.checks(config, result) if not check.passed] == []
     assert result.cosine.mean() >= 0.998  # target of five signed bits
-    assert result.chains[demonstration.SPIKES]["decisions"] >= 1000
-    assert result.chains[demonstration.SPIKES]["same action"] >= 0.99
-    assert result.agreement >= 0.95
+    assert result.chains[demonstration.SPIKES]["decisions"][0] >= 128
+    assert result.agreement[0] >= 0.9  # utterances of one intent sound alike, and may all be ties
