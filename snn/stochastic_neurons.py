@@ -111,20 +111,21 @@ class PoissonCounts(eqx.Module):
     float32 uniform cannot reach.
 
     Attributes:
-        cdf: P(count <= k), k = 0, 1, ..., shape (k,).
+        cdf: P(count <= k), k = 0, 1, ..., shape (k,); or (k, n), where receivers differ.
     """
 
-    cdf: Float[np.ndarray, " k"]
+    cdf: Float[np.ndarray, "k ..."]
 
-    def __init__(self, mean: float):
-        """Of a Poisson distribution with this mean, spikes a step."""
-        if not 0 <= mean <= 80:
+    def __init__(self, mean: float | Float[np.ndarray, " n"]):
+        """Of Poisson distributions with this mean, spikes a step: one for all, or one each."""
+        mean = np.asarray(mean, float)
+        if not (np.all(mean >= 0) and np.all(mean <= 80)):
             raise ValueError(f"mean must lie in [0, 80] spikes a step, got {mean}")
-        term, total, table = np.exp(-mean), 0.0, []
-        while total < 1 - 2.0**-25:  # float32 uniforms are multiples of 2^-23 below 1
-            total += term
+        term, total, table = np.exp(-mean), np.zeros_like(mean), []
+        while np.any(total < 1 - 2.0**-25):  # float32 uniforms are multiples of 2^-23 below 1
+            total = total + term
             table.append(total)
-            term *= mean / len(table)
+            term = term * mean / len(table)
         self.cdf = np.asarray(table, np.float32)
 
     def sample(self, n: int, *, key: PRNGKeyArray) -> Int[Array, " n"]:

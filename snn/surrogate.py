@@ -88,3 +88,19 @@ class Boxcar(Surrogate):
     def slope(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """See the class."""
         return (self.scale * jnp.abs(x) < 0.5).astype(x.dtype)
+
+
+class Amplified(Surrogate):
+    """The slope of another surrogate, times a gain; `scale` is not used.
+
+    Attributes:
+        shape: what is multiplied.
+        gain: height of the peak.
+    """
+
+    shape: Surrogate = SuperSpike()
+    gain: Parameter = 1.0
+
+    def slope(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """See the class."""
+        return self.gain * self.shape.slope(x)

@@ -46,6 +46,18 @@ class Delta(Synapse):
         return state, arriving / -jnp.expm1(-dt / jnp.asarray(self.tau_mem))
 
 
+class Impulse(Synapse):
+    """What arrives is handed on as it is, for neurons with kinetics of their own: `CubaLIF`."""
+
+    def init(self, n: int) -> tuple[()]:
+        """Nothing is carried."""
+        return ()
+
+    def step(self, state: tuple[()], arriving: Vector, *, dt: float) -> tuple[tuple[()], Vector]:
+        """See the class."""
+        return state, arriving
+
+
 class ExponentialState(NamedTuple):
     """Carried by `Exponential`."""
 

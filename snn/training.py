@@ -138,6 +138,7 @@ def e_prop(
     inputs: Float[Array, "steps inputs"],
     error: Callable[[Float[Array, " outputs"], Any], Float[Array, " outputs"]],
     targets: Any,
+    feedback: Float[Array, "n outputs"] | None = None,
 ) -> SpikingNetwork:
     r"""Gradient of a loss on the read-out, forwards in time: eligibility times learning signal.
 
@@ -152,6 +153,7 @@ def e_prop(
         inputs: over time.
         error: derivative of the loss of one step by the read-out.
         targets: of each step, with a leading axis (steps,).
+        feedback: B, where it is not the read-out's weights (random e-prop: an approximation).
 
     Source: Bellec et al. (2020), Nat. Commun. 11:3625, eqs. 1, 4, 5 and 22 to 24.
     """
@@ -167,6 +169,7 @@ def e_prop(
     gain, out_gain = lif.r * (1 - keep), readout.neuron.r * (1 - leak)
     n, sources = hidden.weight.shape[1], hidden.weight.shape[0]
     recurrent = hidden.recurrent is not None
+    back = readout.weight if feedback is None else feedback
 
     def step(online: Online, now):
         x, target = now
@@ -182,7 +185,7 @@ def e_prop(
         filtered = leak * online.filtered + out_gain * slope[None, :] * eligible
         seen = leak * online.spikes_seen + out_gain * state.spikes[0]
         delta = error(y, target)
-        signal = readout.weight @ delta
+        signal = back @ delta
         change = filtered * signal[None, :]
         total = online.gradient.layers
         layers = (

@@ -379,8 +379,9 @@ def spiking_cases():
     for source in (SpikeInput(4), PoissonGroup(4, PoissonSource(100.0))):
         step = lambda s, value, source=source: source.step(s, value[None], value, clock)
         yield carrying_nothing(source, step, spikes)
-    delta = synapses.Delta(20e-3)
-    yield carrying_nothing(delta, lambda s, value: delta.step(s, value, dt=1e-3), x)
+    for synapse in (synapses.Delta(20e-3), synapses.Impulse()):
+        step = lambda s, value, synapse=synapse: synapse.step(s, value, dt=1e-3)
+        yield carrying_nothing(synapse, step, x)
     edges = all_to_all(4, 4)
     store = rows(edges, 0.3, 1 + edges.post % 3)
     pathway = Pathway("a", "a", EventLoop(store))

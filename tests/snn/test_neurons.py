@@ -22,7 +22,7 @@ from snn.neurons import (
 )
 from snn.nonlinear_neurons import EIF, QIF, AdEx, HodgkinHuxley, Izhikevich, rates
 from snn.stochastic_neurons import EscapeLIF, PoissonCounts, PoissonSource, Refractory
-from snn.surrogate import ArcTangent, Bell, Boxcar, SigmoidSlope, SuperSpike, Triangle
+from snn.surrogate import Amplified, ArcTangent, Bell, Boxcar, SigmoidSlope, SuperSpike, Triangle
 
 
 @eqx.filter_jit
@@ -272,6 +272,18 @@ def test_poisson_counts_have_the_moments_and_the_gaps_of_poisson(mean):
     assert empty == pytest.approx(np.exp(-mean), abs=5 * 0.5 / 200)
 
 
+def test_poisson_counts_may_differ_in_their_means():
+    means = np.array([0.0, 0.02, 3.0])
+    counts = PoissonCounts(np.repeat(means, 20_000)).sample(60_000, key=jax.random.key(3))
+    found = np.asarray(counts).reshape(3, -1)
+    np.testing.assert_allclose(found.mean(axis=1), means, atol=5 * (3 / 20_000) ** 0.5)
+    for k, mean in enumerate(means):  # each table is that of one mean alone
+        table = PoissonCounts(float(mean)).cdf
+        np.testing.assert_array_equal(PoissonCounts(means).cdf[: len(table), k], table)
+    with pytest.raises(ValueError, match="mean must lie in"):
+        PoissonCounts(np.array([1.0, -1.0]))
+
+
 def test_poisson_source_fires_at_its_rate():
     spikes = PoissonSource(40.0).sample(100_000, dt=1e-3, key=jax.random.key(2))
     assert float(spikes.mean()) == pytest.approx(1 - np.exp(-0.04), abs=5 * 0.2 / 316)
@@ -285,6 +297,13 @@ SHAPES = {  # value at beta x = 1/4 by the formula of each paper
     Bell: np.exp(-1 / 16),
     Boxcar: 1.0,
 }
+
+
+def test_an_amplified_surrogate_fires_alike_on_a_higher_slope():
+    x, spike = jnp.array([-0.05, 0.0, 0.05]), Amplified(shape=Triangle(5.0), gain=3.0)
+    np.testing.assert_array_equal(spike(x), [0, 0, 1])
+    slope = jax.grad(lambda x: spike(x).sum())(x)
+    np.testing.assert_allclose(slope, [2.25, 3, 2.25], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape, value", SHAPES.items(), ids=lambda s: getattr(s, "__name__", ""))

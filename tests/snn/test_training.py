@@ -98,6 +98,15 @@ def test_e_prop_is_the_gradient_through_time_where_recurrent_paths_are_cut():
     assert float(jnp.abs(full.layers[0].weight - cut.layers[0].weight).max()) > 1e-2
 
 
+def test_other_feedback_changes_what_the_hidden_layer_learns_alone():
+    net, error = network(True), lambda y, t: y - t
+    back = -2 * net.layers[1].weight
+    other = eqx.filter_jit(e_prop)(net, INPUTS, error, TARGETS, back)
+    own = E_PROP(net, INPUTS, TARGETS)
+    np.testing.assert_array_equal(other.layers[1].weight, own.layers[1].weight)
+    np.testing.assert_allclose(other.layers[0].weight, -2 * own.layers[0].weight, rtol=1e-5)
+
+
 def test_e_prop_refuses_other_neurons():
     hidden = Layer(jnp.ones((8, 6)), CubaLIF(20e-3))
     net = SpikingNetwork((hidden, network(False).layers[1]), 1e-3)
