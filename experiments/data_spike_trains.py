@@ -1,8 +1,10 @@
-"""Data sets of spike trains: the files of N-MNIST that a user has, and a synthetic set like SHD.
+"""Data sets of spike trains: files of SHD, SSC and N-MNIST, and a synthetic set like SHD.
 
-N-MNIST is a folder of classes 0 to 9 with a file of 5-byte events a sample; it is not downloaded.
+Nothing is downloaded. SHD and SSC are an HDF5 file a partition; N-MNIST is a folder of classes 0 to
+9 with a file of 5-byte events a sample.
 
-Source: Orchard et al. (2015), Front. Neurosci. 9:437, for N-MNIST.
+Source: Cramer et al. (2022), IEEE TNNLS 33:2744, for SHD and SSC; Orchard et al. (2015), Front.
+Neurosci. 9:437, for N-MNIST.
 """
 
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from experiments.store import LoadError, read_bytes
 
-CHANNELS, SIDE = 700, 34  # of the synthetic set; of N-MNIST's sensor, with two polarities
+CHANNELS, SIDE = 700, 34  # of SHD and SSC; of N-MNIST's sensor, with two polarities
 EVENT_BYTES = 5
 
 
@@ -46,6 +48,40 @@ def gathered(
         np.asarray(labels, np.int32),
         size,
     )
+
+
+def heidelberg(path: Path, samples: slice = slice(None)) -> SpikeTrains:
+    """SHD or SSC: words through a model of the inner ear, as spikes of 700 channels.
+
+    Args:
+        path: a partition, such as shd_train.h5, unpacked. Reading it needs h5py.
+        samples: which of it; all of SSC's training samples need gigabytes of memory.
+
+    Raises:
+        LoadError: if the file is not of this form, or a sample is damaged: which, and how.
+    """
+    import h5py
+
+    wanted = "spikes/times", "spikes/units", "labels"
+    try:
+        with h5py.File(path, "r") as file:
+            for name in wanted:
+                if not isinstance(file.get(name), h5py.Dataset):
+                    raise LoadError(path, name, "a dataset", "none")
+            times, units, labels = (file[name][samples] for name in wanted)
+    except (OSError, TypeError) as error:
+        raise LoadError(path, "content", "HDF5 as of SHD", error) from error
+    if not len(times) == len(units) == len(labels):
+        raise LoadError(path, "labels", f"one for each of {len(times)} samples", len(labels))
+    for k, (when, who) in enumerate(zip(times, units, strict=True)):
+        if np.shape(when) != np.shape(who) or np.ndim(who) != 1:
+            found = f"{np.shape(when)} and {np.shape(who)}"
+            raise LoadError(path, f"sample {k}", "as many times as units", found)
+        if len(who) and not 0 <= np.min(who) <= np.max(who) < CHANNELS:
+            raise LoadError(path, f"sample {k}", f"units below {CHANNELS}", np.max(who))
+        if len(when) and not 0 <= np.min(when) <= np.max(when) < np.inf:
+            raise LoadError(path, f"sample {k}", "times from 0 s", np.min(when))
+    return gathered(zip(times, units, strict=True), labels, CHANNELS)
 
 
 def neuromorphic_mnist(folder: Path) -> SpikeTrains:

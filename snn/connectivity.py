@@ -98,6 +98,52 @@ def by_distance(
     )
 
 
+class Convolved(NamedTuple):
+    """Edges of a convolution, and the kernel's weight on each."""
+
+    edges: Edges
+    weights: Float[np.ndarray, " edges"]
+
+
+def convolution(
+    kernel: Float[np.ndarray, "out in height width"],
+    image: tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+) -> Convolved:
+    r"""Every target hears a patch of the image, each patch with the same weights.
+
+    $a_{o y x} = \sum_{i,r,c} k_{o i r c}\, s_{i,\; \mathrm{stride}\, y + r - p,\;
+    \mathrm{stride}\, x + c - p}$ with nothing outside the image: a cross-correlation, as in NIR's
+    Conv2d. Neurons count channel by channel, in each row by row.
+
+    Args:
+        kernel: k.
+        image: height and width of each input channel.
+        stride: of the patches, in both directions.
+        padding: p, rows and columns of nothing on each side.
+
+    Raises:
+        ValueError: naming a stride, padding or kernel that leaves no patch.
+    """
+    channels, inputs, *extent = kernel.shape
+    if stride < 1 or padding < 0:
+        raise ValueError(f"stride must be at least 1 and padding 0, got {stride} and {padding}")
+    patches = [(n + 2 * padding - k) // stride + 1 for n, k in zip(image, extent, strict=True)]
+    if min(*patches, *extent) < 1:
+        raise ValueError(f"no kernel of {extent} fits an image of {image}, padded by {padding}")
+    shape = channels, inputs, *extent, *patches
+    out, into, row, column, y, x = np.indices(shape, np.int32).reshape(6, -1)
+    y_in, x_in = stride * y + row - padding, stride * x + column - padding
+    inside = (y_in >= 0) & (y_in < image[0]) & (x_in >= 0) & (x_in < image[1])
+    pre = (into * image[0] + y_in) * image[1] + x_in
+    post = (out * patches[0] + y) * patches[1] + x
+    sizes = inputs * image[0] * image[1], channels * patches[0] * patches[1]
+    weights = np.broadcast_to(kernel[..., None, None], shape).ravel()
+    return Convolved(Edges(pre[inside], post[inside], *sizes), weights[inside])
+
+
 def without_autapses(edges: Edges) -> Edges:
     """The same edges less those from a neuron to itself, within one population."""
     other = edges.pre != edges.post

@@ -3,25 +3,29 @@ r"""Loihi's learning rules: sums of products, written as text, parsed once into 
 A rule is text such as `2^-4*x1*y0 - 2^-4*y1*x0`. Each product has one spike or epoch that lets it
 act, x0, y0 or u0, u1, ... (every 2^k steps), and any factors: traces x1, x2 of presynaptic and y1,
 y2, y3 of postsynaptic spikes, the synapse's weight w, delay d and tag t, numbers, `(w - 3)` or
-`(w + 3)`, and `sgn(t)`. Numbers are real here; the chip's are of 8 and 7 bits, with stochastic
-rounding, which is left to quantisation.
+`(w + 3)`, and `sgn(t)`. Numbers of `SumOfProducts` are real; those of `RoundedSumOfProducts` are
+the chip's integers, rounded stochastically.
 
 Source: Davies et al. (2018), IEEE Micro 38(1):82, "Learning engine"; grammar of Intel's Lava 0.10.
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from snn.parameters import Parameter, require_positive
 
 PRE, POST, SYNAPSE = ("x1", "x2"), ("y1", "y2", "y3"), ("w", "d", "t")
 Matrix = Float[Array, "pre post"]
+# smallest and largest integer: traces of 7 bits; weights, delays and tags of 9, 8 and 9 with a sign
+RANGES = dict.fromkeys((*PRE, *POST), (0, 127)) | {"w": (-256, 255), "d": (-128, 127)}
+RANGES["t"] = RANGES["w"]
 
 
 @dataclass(frozen=True)
@@ -212,15 +216,21 @@ class SumOfProducts(eqx.Module):
         dt: float,
     ) -> tuple[LearningState, Matrix]:
         """One step under the spikes of both sides, 0 or 1: the new state, and the weights."""
+        return self._stored(state, spikes, dt, lambda name, value: value)
+
+    def _stored(
+        self, state: LearningState, spikes: tuple, dt: float, store: Callable[[str, Array], Array]
+    ) -> tuple[LearningState, Matrix]:
+        """A step; every variable goes through `store`, by name, whenever it changes."""
         before, after = spikes
         shrink = lambda trace: jnp.exp(-dt / jnp.asarray(trace.tau))
-        each = lambda sides, traces: zip(sides, traces, strict=True)
-        fade = lambda sides, traces: tuple(x * shrink(trace) for x, trace in each(sides, traces))
-        mark = lambda sides, traces, sent: tuple(
-            x + trace.impulse * sent for x, trace in each(sides, traces)
+        each = lambda names, sides, traces: zip(names, sides, traces, strict=False)
+        fade = lambda *those: tuple(store(n, x * shrink(trace)) for n, x, trace in each(*those))
+        mark = lambda sent, *those: tuple(
+            store(n, x + trace.impulse * sent) for n, x, trace in each(*those)
         )
-        early, late = fade(state.pre, self.pre), fade(state.post, self.post)
-        marked = mark(early, self.pre, before)
+        early, late = fade(PRE, state.pre, self.pre), fade(POST, state.post, self.post)
+        marked = mark(before, PRE, early, self.pre)
         rows = lambda sides: {n: x[:, None] for n, x in zip(PRE, sides, strict=False)}
         columns = lambda sides: {n: y[None, :] for n, y in zip(POST, sides, strict=False)}
         own = state.synapses._asdict()
@@ -229,12 +239,12 @@ class SumOfProducts(eqx.Module):
             "x0": (before[:, None], {**own, **rows(early), **columns(late)}),
             "y0": (after[None, :], {**own, **rows(marked), **columns(late)}),
         }
-        change = lambda rule, old: (
-            old + sum((self._value(product, values, time) for product in rule), jnp.zeros_like(old))
+        change = lambda name, rule, old: store(
+            name, old + sum((self._value(p, values, time) for p in rule), jnp.zeros_like(old))
         )
         rules = self.dw, self.dd, self.dt
-        synapses = Synapses(*map(change, rules, state.synapses))
-        new = LearningState(synapses, marked, mark(late, self.post, after), time)
+        synapses = Synapses(*map(change, SYNAPSE, rules, state.synapses))
+        new = LearningState(synapses, marked, mark(after, POST, late, self.post), time)
         return new, synapses.w
 
     def _value(self, product: Product, values: Mapping, time: Int[Array, ""]) -> Array:
@@ -247,6 +257,37 @@ class SumOfProducts(eqx.Module):
             value = read[factor.name] + factor.offset
             total = total * (jnp.sign(value) if factor.sign else value)
         return total
+
+
+class RoundedSumOfProducts(SumOfProducts):
+    r"""The same rule in integers of the chip's widths.
+
+    Whenever a trace, weight, delay or tag changes to x, it becomes $\lfloor x \rfloor$, or the next
+    integer with probability $x - \lfloor x \rfloor$: right in the mean, however small the change.
+    What leaves the range of its width is clipped to it.
+
+    Source: widths of Intel's Lava, `lava.magma.core.learning.constants`, which calls the delay
+    tag_2; stochastic rounding after Davies et al. (2018).
+    """
+
+    def step(
+        self,
+        state: LearningState,
+        spikes: tuple[Float[Array, " pre"], Float[Array, " post"]],
+        *,
+        dt: float,
+        key: PRNGKeyArray,
+    ) -> tuple[LearningState, Matrix]:
+        """One step under the spikes of both sides, 0 or 1: the new state, and the weights."""
+        keys = iter(jax.random.split(key, 2 * len(self.pre) + 2 * len(self.post) + len(SYNAPSE)))
+
+        def store(name: str, value: Array) -> Array:
+            low, high = RANGES[name]
+            whole = jnp.floor(value)
+            up = jax.random.uniform(next(keys), value.shape) < value - whole
+            return jnp.clip(whole + up, low, high)
+
+        return self._stored(state, spikes, dt, store)
 
 
 def _parsed(rule: str | tuple[Product, ...]) -> tuple[Product, ...]:

@@ -1,8 +1,44 @@
-"""Integer weights in groups, and the sums that spikes make of them."""
+"""Integer weights: on one grid while they learn, or in groups, and the sums that spikes make."""
+
+from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8, Int32
+
+
+class OnGrid(NamedTuple):
+    """Integers, and the step that each stands for: weight = codes x step."""
+
+    codes: Int32[Array, "..."]
+    step: Float[Array, ""]
+
+
+def on_grid(weight: Float[Array, "..."], bits: int) -> OnGrid:
+    r"""Signed integers of so many bits, with one step for all.
+
+    $w = \mathrm{rint}(W / \sigma)$ with $\sigma = \max |W| / (2^{b-1} - 1)$, at least 2 bits. The
+    largest weight takes the largest integer, so that what w and sigma stand for has the very same
+    integers again, wherever it is quantised by this rule.
+    """
+    if bits < 2:
+        raise ValueError(f"bits must be at least 2, the sign and one more, got {bits}")
+    most = 2 ** (bits - 1) - 1
+    step = jnp.max(jnp.abs(weight)) / most
+    step = jnp.where(step > 0, step, 1.0)
+    codes = jnp.clip(jnp.rint(weight / step), -most, most)
+    return OnGrid(codes.astype(jnp.int32), step)
+
+
+def straight_through(weight: Float[Array, "..."], bits: int) -> Float[Array, "..."]:
+    """The weight on its grid; a gradient passes as if nothing had been rounded.
+
+    Source: Bengio, Leonard & Courville (2013), arXiv:1308.3432, the straight-through estimator.
+    """
+    codes, step = on_grid(weight, bits)
+    # the second term is 0, whatever it rounds to: the first stays a multiple of the step
+    return jax.lax.stop_gradient(codes * step) + (weight - jax.lax.stop_gradient(weight))
 
 
 class FloatWeights(eqx.Module):

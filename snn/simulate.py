@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray
 
 from snn.events import Words
@@ -90,6 +91,23 @@ def in_chunks(
     for chunk in range(chunks):
         state, recording = advance(state, chunk)
         yield state, recording
+
+
+def over_devices(trial: Callable[[Any], Any], mesh: Mesh) -> Callable[[Any], Any]:
+    """Many trials, dealt out to the devices of a mesh: `trial` mapped over a leading axis.
+
+    A device runs its trials one after the other, as they would run alone, so that no bit depends on
+    the number of devices. Nothing travels between them.
+
+    Args:
+        trial: of one key, or of any pytree of inputs: what it returns is joined again.
+        mesh: of one axis, whose size must divide the number of trials.
+    """
+    (axis,) = mesh.axis_names
+    dealt = PartitionSpec(axis)
+    mine = lambda trials: jax.lax.map(trial, trials)
+    # loops carry constants that no device varies in, which the check of replication would refuse
+    return jax.shard_map(mine, mesh=mesh, in_specs=dealt, out_specs=dealt, check_vma=False)
 
 
 def checked(state: NetworkState) -> NetworkState:

@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from snn.neurons import LI, LIF, Neuron
+from snn.quantised import straight_through
 
 Inputs = Float[Array, " inputs"] | Int[Array, " events"]
+
+# what the way back needs and could not find again cheaply: products with weights. What neurons do
+# with them is computed twice, which costs less than to write every intermediate and read it again
+KEPT = jax.checkpoint_policies.save_only_these_names("current")
 
 
 class Layer(eqx.Module):
@@ -66,6 +72,7 @@ class SpikingNetwork(eqx.Module):
             current = _arrive(layer.weight, x)
             if layer.recurrent is not None:
                 current = current + own @ layer.recurrent
+            current = checkpoint_name(current, "current")
             after, x = layer.neuron.step(before, current, dt=self.dt)
             neurons, sent = (*neurons, after), (*sent, x)
         return NetworkState(neurons, sent), sent
@@ -80,7 +87,13 @@ def _arrive(weight: Float[Array, "inputs n"], x: Float[Array, " inputs"] | Event
 
 def rollout(network: SpikingNetwork, inputs: Any) -> tuple[Float[Array, "steps _"], ...]:
     """What every layer sends over time, from rest; inputs have a leading axis (steps,)."""
-    return jax.lax.scan(lambda state, x: network.step(state, x), network.init(), inputs)[1]
+    return _scanned(network, network.init(), inputs)[1]
+
+
+def _scanned(network: SpikingNetwork, state: NetworkState, inputs: Any):
+    """All steps; for the way back, states and currents alone are kept of each."""
+    step = lambda state, x: network.step(state, x)
+    return jax.lax.scan(jax.checkpoint(step, policy=KEPT, prevent_cse=False), state, inputs)
 
 
 def rollout_checkpointed(
@@ -99,8 +112,7 @@ def rollout_checkpointed(
     if stretches < 1 or steps % stretches:
         raise ValueError(f"stretches must divide the {steps} steps, got {stretches}")
     cut = lambda a: a.reshape(stretches, steps // stretches, *a.shape[1:])
-    step = lambda state, x: network.step(state, x)
-    stretch = jax.checkpoint(lambda state, xs: jax.lax.scan(step, state, xs))
+    stretch = jax.checkpoint(lambda state, xs: _scanned(network, state, xs))
     _, sent = jax.lax.scan(stretch, network.init(), jax.tree.map(cut, inputs))
     return jax.tree.map(lambda a: a.reshape(steps, *a.shape[2:]), sent)
 
@@ -109,6 +121,22 @@ def dense_layer(inputs: int, neuron: Neuron, n: int, scale: float, *, key: PRNGK
     """Normal weights of deviation scale / sqrt(inputs)."""
     weight = jax.random.normal(key, (inputs, n)) * (scale / inputs**0.5)
     return Layer(weight, neuron)
+
+
+def quantisation_aware(network: SpikingNetwork, bits: int) -> SpikingNetwork:
+    """The network that a chip will run, to be trained: every weight on its integer grid.
+
+    A loss of `quantisation_aware(network, bits)` sends its gradient to the weights of `network`,
+    which stay real; what is deployed at the end is the same function of them.
+    """
+    matrices = lambda net: [
+        matrix
+        for layer in net.layers
+        for matrix in (layer.weight, layer.recurrent)
+        if matrix is not None
+    ]
+    rounded = [straight_through(matrix, bits) for matrix in matrices(network)]
+    return eqx.tree_at(matrices, network, rounded)
 
 
 def activity_penalty(

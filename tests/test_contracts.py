@@ -50,7 +50,7 @@ from snn.decoder import Block, Decoder, RMSNorm
 from snn.delivery import EventLoop
 from snn.events import pack
 from snn.integrate_and_fire import RectifiedIF, RetractingIF, SignedIF
-from snn.loihi_learning import SumOfProducts, Synapses, Trace
+from snn.loihi_learning import RoundedSumOfProducts, SumOfProducts, Synapses, Trace
 from snn.network import Clock, Group, Network, Pathway, PoissonGroup, SpikeInput
 from snn.plasticity import BCM
 from snn.projections import Linear
@@ -370,6 +370,9 @@ def spiking_cases():
     start = lambda key: rule.init(Synapses(*jax.random.uniform(key, (3, 4, 4))))
     step = lambda s, value: rule.step(s, (value, value[::-1]), dt=1e-3)
     yield Case(SumOfProducts, start, step, spikes)
+    rounded = RoundedSumOfProducts("2*x1*y0", "", "", rule.pre, rule.post)
+    step = lambda s, value: rounded.step(s, (value, value[::-1]), dt=1e-3, key=key)
+    yield Case(RoundedSumOfProducts, start, step, spikes)
     rate = lambda s, value: bcm.step(s, value, dt=1e-3)
     yield Case(BCM, lambda key: bcm.init(jax.random.uniform(key, (4, 2))), rate, x)
     clock = Clock(1e-3, jnp.int32(0), key)

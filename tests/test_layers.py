@@ -25,7 +25,7 @@ FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"
 OWNERS = {
     "matplotlib": {"experiments/figures.py"},
     "nir": set(),  # in tests alone, as the oracle of our own reader and writer
-    "h5py": {"hw/hdf5.py"},
+    "h5py": {"hw/hdf5.py", "experiments/data_spike_trains.py"},
     "diffrax": {"fep/predictive_coding/ode.py"},
     "sklearn": {"experiments/data.py"},
     "safetensors": {"snn/pretrained.py"},

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments import data_spike_trains as data
-from experiments.store import LoadError
+h5py = pytest.importorskip("h5py", reason="the interop extra")
+
+from experiments import data_spike_trains as data  # noqa: E402
+from experiments.store import LoadError  # noqa: E402
 
 
 def test_trains_are_put_in_order_of_time_binned_and_cut():
@@ -45,6 +47,60 @@ def test_events_of_n_mnist_are_unpacked_bit_by_bit(tmp_path):
     (tmp_path / "4" / "00001.bin").unlink()
     with pytest.raises(LoadError, match="files of events"):
         data.neuromorphic_mnist(tmp_path)
+
+
+def write_heidelberg(path, samples, labels):
+    """As the publishers do: arrays of unequal lengths, times in float16."""
+    with h5py.File(path, "w") as file:
+        for column, (name, kind) in enumerate((("times", np.float16), ("units", np.uint16))):
+            spikes = file.create_dataset(
+                f"spikes/{name}", (len(samples),), h5py.vlen_dtype(np.dtype(kind))
+            )
+            for k, sample in enumerate(samples):
+                spikes[k] = np.asarray(sample[column], kind)
+        file["labels"] = np.asarray(labels, np.uint8)
+
+
+def test_words_of_shd_are_read_sample_by_sample(tmp_path):
+    path = tmp_path / "shd_test.h5"
+    samples = [([0.5, 0.25, 0.5], [3, 699, 7]), ([], []), ([0.125], [0])]
+    write_heidelberg(path, samples, [19, 4, 0])
+    trains = data.heidelberg(path)
+    np.testing.assert_array_equal(trains.times, np.float32([0.25, 0.5, 0.5, 0.125]))
+    np.testing.assert_array_equal(trains.units, [699, 3, 7, 0])
+    np.testing.assert_array_equal(trains.starts, [0, 3, 3, 4])
+    np.testing.assert_array_equal(trains.labels, [19, 4, 0])
+    assert trains.size == 700
+    part = data.heidelberg(path, slice(1, None))
+    np.testing.assert_array_equal(part.starts, [0, 0, 1])
+    np.testing.assert_array_equal(part.labels, [4, 0])
+
+
+@pytest.mark.parametrize(
+    "samples, labels, told",
+    [
+        ([([0.1], [700])], [0], "sample 0: expected units below 700, found 700"),
+        ([([], []), ([-0.5], [1])], [0, 0], "sample 1: expected times from 0 s, found -0.5"),
+        ([([0.1, 0.2], [1])], [0], r"found \(2,\) and \(1,\)"),
+        ([([0.1], [1])], [0, 1], "one for each of 1 samples, found 2"),
+    ],
+)
+def test_a_damaged_file_of_shd_is_refused_by_sample(tmp_path, samples, labels, told):
+    path = tmp_path / "shd_test.h5"
+    write_heidelberg(path, samples, labels)
+    with pytest.raises(LoadError, match=told):
+        data.heidelberg(path)
+
+
+def test_what_is_no_file_of_shd_is_refused(tmp_path):
+    path = tmp_path / "shd_test.h5"
+    path.write_bytes(b"spikes")
+    with pytest.raises(LoadError, match="expected HDF5"):
+        data.heidelberg(path)
+    with h5py.File(path, "w") as file:
+        file["labels"] = np.zeros(2)
+    with pytest.raises(LoadError, match="spikes/times: expected a dataset"):
+        data.heidelberg(path)
 
 
 def test_synthetic_digits_tell_their_class_by_channel_and_more_by_time():

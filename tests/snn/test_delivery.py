@@ -89,6 +89,21 @@ def test_distance_rule_follows_its_profile():
     assert len(edges.pre) == pytest.approx(within / 2, rel=0.03)  # 5 standard errors
 
 
+@pytest.mark.parametrize("stride, padding", [(1, 0), (2, 1), (3, 2)])
+def test_a_convolution_of_edges_is_that_of_arrays(stride, padding):
+    random = np.random.default_rng(3)
+    kernel, spikes = random.normal(size=(4, 2, 3, 2)), random.random((2, 7, 6)) < 0.4
+    edges, weights = c.convolution(kernel, (7, 6), stride=stride, padding=padding)
+    padded = np.pad(spikes, ((0, 0), (padding, padding), (padding, padding)))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 2), (1, 2))
+    expected = np.einsum("iyxrc,oirc->oyx", patches[:, ::stride, ::stride], kernel)
+    assert (edges.sources, edges.targets) == (84, expected.size)
+    found = np.bincount(edges.post, weights * spikes.ravel()[edges.pre], edges.targets)
+    np.testing.assert_allclose(found, expected.ravel(), atol=1e-12)
+    stored = c.rows(edges, weights)
+    assert int((stored.targets < edges.targets).sum()) == len(weights)
+
+
 def test_no_neuron_reaches_itself_once_autapses_are_removed():
     edges = c.without_autapses(c.all_to_all(9, 9))
     assert len(edges.pre) == 72
@@ -174,6 +189,8 @@ def test_the_choice_follows_the_break_even():
     "build, culprit",
     [
         (lambda: c.bernoulli(2, 2, 1.5, key=KEY), "probability"),
+        (lambda: c.convolution(np.ones((1, 1, 3, 3)), (9, 9), stride=0), "stride must be"),
+        (lambda: c.convolution(np.ones((1, 1, 3, 3)), (2, 9)), r"no kernel of \[3, 3\] fits"),
         (lambda: c.rows(c.one_to_one(4), np.ones(3)), "one a source"),
         (lambda: c.rows(c.one_to_one(4), 1.0, np.zeros(4, int)), "at least 1 step"),
         (lambda: EventScatter(STORES["one weight"], 0), "capacity"),

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snn.loihi_learning import Factor, Product, SumOfProducts, Synapses, Trace, parse
+from snn.loihi_learning import (
+    Factor,
+    Product,
+    RoundedSumOfProducts,
+    SumOfProducts,
+    Synapses,
+    Trace,
+    parse,
+)
 from snn.plasticity import Additive, PairSTDP, learn
 
 RANDOM = np.random.default_rng(0)
@@ -60,6 +68,38 @@ def test_tags_delays_and_epochs_follow_their_equations():
         np.testing.assert_allclose(found[k], w, rtol=1e-4)
     np.testing.assert_allclose(state.synapses.d, d, rtol=1e-5)
     np.testing.assert_allclose(state.synapses.t, t, rtol=1e-4)
+
+
+def test_integers_of_a_rounded_rule_are_those_of_the_rule_in_the_mean():
+    """5,000 presynaptic neurons with a small change each: a third of a unit is one in three."""
+    rule = RoundedSumOfProducts("1/3*x1*y0 - 1/4*u0", pre=(Trace(20e-3, 1.0),))
+    start = Synapses(jnp.full((5_000, 2), 10.0), jnp.zeros((5_000, 2)), jnp.zeros((5_000, 2)))
+    spikes = jnp.ones(5_000), jnp.array([1.0, 0.0])
+    step = jax.jit(lambda state, key: rule.step(state, spikes, dt=1e-3, key=key))
+    first, second = jax.random.split(jax.random.key(0))
+    state, weights = step(rule.init(start), first)
+    np.testing.assert_array_equal(state.pre[0], 1)  # an impulse is a whole number
+    assert set(np.unique(weights)) == {9.0, 10.0, 11.0}
+    error = 0.5 / 5_000**0.5  # at most, of a mean
+    np.testing.assert_allclose(weights.mean(axis=0), [10 + 1 / 12, 9.75], atol=5 * error)
+    state, _ = step(state, second)
+    traces = np.asarray(state.pre[0])
+    assert set(np.unique(traces)) == {1.0, 2.0}
+    assert traces.mean() == pytest.approx(1 + np.exp(-1 / 20), abs=5 * error)
+    np.testing.assert_array_equal(state.synapses.d, 0)  # what does not change is not moved
+
+
+def test_integers_stay_within_the_widths_of_the_chip():
+    rule = RoundedSumOfProducts("300*x0", "-300*x0", "-300*x0", (Trace(20e-3, 200.0),))
+    one = jnp.ones((1, 1))
+    state, _ = rule.step(
+        rule.init(Synapses(one, one, one)),
+        (jnp.ones(1), jnp.zeros(1)),
+        dt=1e-3,
+        key=jax.random.key(0),
+    )
+    assert [float(x[0, 0]) for x in state.synapses] == [255, -128, -256]
+    assert float(state.pre[0][0]) == 127
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """Spikes arrive on time under every strategy; runs are cut, batched and resumed bit for bit."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -79,7 +84,9 @@ def test_chunks_are_the_whole_bit_for_bit_and_resume_anywhere(reference):
     same_bits(resumed[-1][0], whole)
 
 
-@pytest.mark.parametrize("name", ["event loop", "event scatter"])
+@pytest.mark.parametrize(
+    "name", ["event loop", pytest.param("event scatter", marks=pytest.mark.slow)]
+)
 def test_trials_under_vmap_are_each_trial_alone_bit_for_bit(name):
     network = recurrent(STRATEGIES[name])
     keys = jax.random.split(KEY, 3)
@@ -88,6 +95,36 @@ def test_trials_under_vmap_are_each_trial_alone_bit_for_bit(name):
     for i, key in enumerate(keys):
         alone = ADVANCE(network, network.init(), 100, key=key)[1].spikes
         same_bits(jax.tree.map(lambda a, i=i: a[i], many), alone)
+
+
+TRIALS = """
+import jax, numpy as np
+from jax.sharding import Mesh
+from snn.simulate import over_devices, run
+from tests.snn.test_simulate import KEY, STRATEGIES, recurrent, same_bits
+
+network = recurrent(STRATEGIES["event loop"])
+trial = lambda key: run(network, network.init(), 40, key=key)[1].spikes
+keys = jax.random.split(KEY, 4)
+assert jax.device_count() == 2
+one, two = (Mesh(np.array(jax.devices()[:n]), "trials") for n in (1, 2))
+shared = jax.jit(over_devices(trial, two))(keys)
+assert len(shared["e"].sharding.device_set) == 2
+same_bits(shared, jax.jit(over_devices(trial, one))(keys))
+alone = jax.jit(trial)
+for i, key in enumerate(keys):
+    same_bits(jax.tree.map(lambda a: a[i], shared), alone(key))
+assert np.asarray(shared["e"]).any()
+"""
+
+
+@pytest.mark.slow
+def test_trials_on_two_devices_are_those_of_one_bit_for_bit():
+    root = str(Path(__file__).parents[2])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": root}
+    command = [sys.executable, "-c", TRIALS]
+    environment = {**os.environ, **flags, "JAX_PLATFORMS": "cpu"}
+    subprocess.run(command, env=environment, cwd=root, check=True)
 
 
 def pulse_network(edges, delivery, delay, size=6):

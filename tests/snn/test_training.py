@@ -4,11 +4,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from hw.lower import lower
+from hw.quantise import symmetric
 from snn.eventprop import EventLIF
+from snn.network import Circuit, Population, all_to_all
 from snn.neurons import LI, LIF, CubaLIF, soft_reset
+from snn.quantised import on_grid, straight_through
 from snn.surrogate import SuperSpike
 from snn.training import (
     Events,
@@ -17,6 +22,7 @@ from snn.training import (
     activity_penalty,
     dense_layer,
     e_prop,
+    quantisation_aware,
     rollout,
     rollout_checkpointed,
 )
@@ -125,11 +131,58 @@ def test_soft_reset_learns_too():
     assert float(jnp.abs(GRADIENT(net)[1].layers[0].weight).max()) > 0
 
 
+def trained(net, bits):
+    """The network after 30 steps of learning with weights of so many bits, and losses of each."""
+    descent = optax.adam(0.3)
+    weights, rest = eqx.partition(net, eqx.is_array)
+    objective = lambda weights: loss(quantisation_aware(eqx.combine(weights, rest), bits))
+
+    def step(carry, _):
+        weights, memory = carry
+        value, slope = jax.value_and_grad(objective)(weights)
+        updates, memory = descent.update(slope, memory)
+        return (optax.apply_updates(weights, updates), memory), value
+
+    (weights, _), losses = jax.lax.scan(step, (weights, descent.init(weights)), None, length=30)
+    return eqx.combine(weights, rest), losses
+
+
+def test_a_network_trained_on_its_grid_lowers_with_the_very_same_integers():
+    net, losses = eqx.filter_jit(trained)(network(True), 3)
+    assert float(losses[-5:].max()) < 0.8 * float(losses[0])
+    deployed = quantisation_aware(net, 3)
+    hidden, readout = deployed.layers
+    circuit = Circuit(
+        (Population("in", 8, external=True), Population("hidden", 6), Population("out", 2)),
+        (
+            all_to_all("in", "hidden", hidden.weight.T),
+            all_to_all("hidden", "hidden", hidden.recurrent.T),
+            all_to_all("hidden", "out", readout.weight.T),
+        ),
+    )
+    learned = net.layers[0].weight, net.layers[0].recurrent, net.layers[1].weight
+    for edge, weight in zip(lower(circuit).edges, learned, strict=True):
+        codes, step = on_grid(weight, 3)
+        assert set(np.unique(codes)) <= set(range(-3, 4))
+        lowered = symmetric(edge.weight, 3)
+        np.testing.assert_array_equal(lowered.values, np.asarray(codes).T.ravel())
+        assert lowered.step == pytest.approx(float(step))
+
+
+def test_gradients_pass_the_grid_as_if_nothing_were_rounded():
+    weight = jnp.array([0.1, -0.7, 0.34, 0.0])
+    slope = jax.grad(lambda w: jnp.sum(straight_through(w, 2) ** 2))(weight)
+    np.testing.assert_allclose(slope, 2 * np.array([0.0, -0.7, 0.0, 0.0]), rtol=1e-6)
+    np.testing.assert_array_equal(on_grid(jnp.zeros(3), 8).codes, 0)
+    with pytest.raises(ValueError, match="bits must be at least 2, the sign and one more, got 1"):
+        on_grid(weight, 1)
+
+
 TIMES = jnp.array([1e-3, 4e-3, 2e-3, 9e-3, jnp.inf])
 WEIGHT = jnp.array([[3.0, 4.0], [2.0, -1.0], [2.5, 3.0], [4.0, 5.0], [9.0, 9.0]])
 
 
-@pytest.mark.parametrize("ratio", [2, 4])
+@pytest.mark.parametrize("ratio", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_exact_times_are_those_of_fine_steps(ratio, x64):
     layer = EventLIF(5e-3, ratio=ratio, spikes=4)
     weight, arrive = jnp.asarray(ratio * WEIGHT / 2, float), jnp.asarray(TIMES, float)
