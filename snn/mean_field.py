@@ -1,9 +1,11 @@
 """Rates of integrate-and-fire populations in theory: diffusion limit, self-consistent."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import erfcx
 
 
@@ -34,26 +36,25 @@ def siegert_rate(membrane: Membrane, mean: float, deviation: float) -> float:
     low, high = ((v - mean) / deviation for v in (membrane.v_reset, membrane.v_threshold))
     if high > 25:  # e^{625}: less than a spike in the age of the universe
         return 0.0
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = _quadrature()
     u = 0.5 * (high - low) * nodes + 0.5 * (high + low)
     integral = 0.5 * (high - low) * np.sum(weights * erfcx(-u))
     return float(1 / (membrane.t_ref + membrane.tau_mem * np.sqrt(np.pi) * integral))
 
 
+@cache  # an eigenvalue problem, a thousand times dearer than its use
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss and Legendre, enough for the steepest integrand."""
+    return np.polynomial.legendre.leggauss(400)
+
+
 def self_consistent_rate(answer: Callable[[float], float], bracket: tuple[float, float]) -> float:
-    """The rate that reproduces itself, answer(rate) = rate, by bisection.
+    """The rate that reproduces itself, answer(rate) = rate, by Brent's method.
 
     Raises:
         ValueError: if the answer does not cross the diagonal within the bracket.
     """
-    low, high = bracket
-    if not (answer(low) - low) * (answer(high) - high) < 0:
+    excess = lambda rate: answer(rate) - rate
+    if not excess(bracket[0]) * excess(bracket[1]) < 0:
         raise ValueError(f"answer(rate) - rate must change its sign in {bracket} Hz")
-    rising = answer(low) > low
-    for _ in range(100):
-        middle = 0.5 * (low + high)
-        if (answer(middle) > middle) == rising:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
+    return float(brentq(excess, *bracket))
