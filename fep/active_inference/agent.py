@@ -14,6 +14,8 @@ from fep.active_inference.learning import Experience
 from fep.active_inference.model import KNOWN, Counts, Model
 from fep.information import log
 
+START = 2**32 - 1  # folded into a life's key for its beginning: no step comes to this number
+
 
 class AgentState(NamedTuple):
     """What an agent carries from step to step."""
@@ -284,8 +286,8 @@ def rollout(
     Returns:
         The agent's state at the end, and what happened.
     """
-    first, rest = jax.random.split(key)
-    keys = jax.random.split(rest, (steps, 3))
+    # each from `key` alone, so that what nobody draws from is not compiled
+    first, keys = jax.random.fold_in(key, START), jax.random.split(key, (steps, 3))
 
     def turn(carry, keys):
         mind, observation, world = carry

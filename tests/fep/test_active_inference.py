@@ -104,6 +104,18 @@ def test_the_tree_finds_the_expected_free_energy_of_every_policy(revealing):
     np.testing.assert_allclose(plan.value, -plan.terms.risk - plan.terms.ambiguity, atol=1e-12)
 
 
+def test_a_model_given_new_arrays_finds_their_ambiguity_and_utility():
+    model, other = random_model(0), random_model(1)
+    given = jax.jit(lambda A, C: (model.replace(A=A, C=C), model.replace(C=C)))(other.A, other.C)
+    for g in range(3):
+        both, preferences = given
+        np.testing.assert_allclose(both.ambiguity[g], other.ambiguity[g], rtol=1e-5)  # float32
+        np.testing.assert_allclose(both.utility[g], other.utility[g], rtol=1e-5)
+        np.testing.assert_array_equal(preferences.ambiguity[g], model.ambiguity[g])
+        wanted = Model(model.A, model.B, other.C, dependencies=model.dependencies).utility[g]
+        np.testing.assert_allclose(preferences.utility[g], wanted, rtol=1e-5)
+
+
 @pytest.mark.usefixtures("x64")
 def test_predictions_that_leave_out_fixed_factors_are_the_same():
     rng = np.random.default_rng(2)
