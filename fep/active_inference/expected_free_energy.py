@@ -56,12 +56,12 @@ class Terms(NamedTuple):
 class Outlook(NamedTuple):
     """What the value and the terms of one step need, all that no action reaches averaged over.
 
-    A key names the factors of its array's first axes.
+    A key names the factors of its array's first axes: one product with the states finds what is
+    linear in them and the outcomes, side by side.
     """
 
-    worth: dict  # factors -> what is linear in the states of minus the energy: (...)
-    terms: dict  # factors -> its ambiguity, utility, novelty, linear entropy: (..., 4)
-    outcomes: dict  # factors -> outcomes, whose entropies add up: (..., n)
+    worth: dict  # factors -> minus the energy but for entropies, and the outcomes: (..., 1 + n)
+    terms: dict  # factors -> ambiguity, utility, novelty, linear entropy: (..., 4)
     held: dict  # (factors, those held open) -> outcomes, whose entropies add up: (..., n)
 
 
@@ -104,7 +104,7 @@ def outlook(
         add_to(sums, keep, mean(table))
         whole = [value[factors]] + ([rows[factors]] if factors in rows else [])
         whole = mean(jnp.concatenate(whole, axis=-1))
-        add_to(totals, keep, whole[..., 0])
+        add_to(totals, keep, whole[..., :1])
         if factors in rows:
             append_to(outcomes, keep, whole[..., 1:])
     found = information.entropies(model, belief, still)
@@ -113,14 +113,16 @@ def outlook(
             held[keep, open_] = table
         else:
             append_to(outcomes, keep, table)
-    terms = {}
-    for keep in {**sums, **found.linear}:
+    worths, terms = {}, {}
+    for keep in {**sums, **found.linear, **outcomes}:
         nothing = jnp.zeros((*(model.num_states[f] for f in keep), 3), model.A[0].dtype)
-        certain = found.linear.get(keep, nothing[..., 0])
-        terms[keep] = jnp.concatenate([sums.get(keep, nothing), certain[..., None]], axis=-1)
+        certain = found.linear.get(keep, nothing[..., 0])[..., None]
+        terms[keep] = jnp.concatenate([sums.get(keep, nothing), certain], axis=-1)
+        total = totals.get(keep, nothing[..., :1])
         if keep in found.linear:
-            add_to(totals, keep, certain)
-    return Outlook(totals, terms, outcomes, held)
+            total = total + certain
+        worths[keep] = jnp.concatenate([total, outcomes.get(keep, nothing[..., :0])], axis=-1)
+    return Outlook(worths, terms, held)
 
 
 def expected_terms(
@@ -137,11 +139,10 @@ def expected_terms(
         prepared: `outlook` of the step.
         information: which entropy of outcomes.
     """
-    means = [
-        belief.mean((table, [*keep, TERM]), keep=[TERM]) for keep, table in prepared.terms.items()
-    ]
+    means = _means(belief, prepared.terms)
     ambiguity, utility, novelty, found = (sum(t[..., i] for t in means) for i in range(4))
-    found = found + _uncertainty(model, belief, prepared, information)
+    outcomes = _means(belief, prepared.worth)
+    found = found + _uncertainty(model, belief, prepared, information, outcomes)
     return Terms(found, ambiguity, utility, novelty)
 
 
@@ -161,17 +162,21 @@ def expected_value(
         prepared: `outlook` of the step.
         information: which entropy of outcomes.
     """
-    total = _uncertainty(model, belief, prepared, information)
-    for keep, table in prepared.worth.items():
-        total = total + belief.mean((table, keep))
-    return total
+    means = _means(belief, prepared.worth)
+    total = sum(mean[..., 0] for mean in means)
+    return total + _uncertainty(model, belief, prepared, information, means)
 
 
-def _uncertainty(model, belief, prepared, information):
+def _means(belief, tables):
+    return [belief.mean((t, [*keep, TERM]), keep=[TERM]) for keep, t in tables.items()]
+
+
+def _uncertainty(model, belief, prepared, information, means):
     """Entropies: of outcomes at hand, of those with factors open, and of the states shown."""
     total = jnp.zeros((), model.A[0].dtype)
-    for keep, table in prepared.outcomes.items():
-        total = total + entropy(belief.mean((table, [*keep, OUTCOME]), keep=[OUTCOME]))
+    for mean in means:
+        if mean.shape[-1] > 1:  # the outcomes come after the first column
+            total = total + entropy(mean[..., 1:])
     for (keep, held), table in prepared.held.items():
         found = belief.mean((table, [*keep, OUTCOME]), keep=[OUTCOME, *held])
         nodes = found.shape[: found.ndim - 1 - len(held)]
