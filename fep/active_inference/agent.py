@@ -14,8 +14,6 @@ from fep.active_inference.learning import Experience
 from fep.active_inference.model import KNOWN, Counts, Model
 from fep.information import log
 
-START = 2**32 - 1  # folded into a life's key for its beginning: no step comes to this number
-
 
 class AgentState(NamedTuple):
     """What an agent carries from step to step."""
@@ -286,12 +284,11 @@ def rollout(
     Returns:
         The agent's state at the end, and what happened.
     """
-    # each from `key` alone, so that what nobody draws from is not compiled
-    first, keys = jax.random.fold_in(key, START), jax.random.split(key, (steps, 3))
 
-    def turn(carry, keys):
+    def turn(carry, t):
         mind, observation, world = carry
-        acting, moving, again = keys
+        # each key by its number alone, so that what nobody draws from is not compiled
+        acting, moving, again = (jax.random.fold_in(key, 3 * t + i) for i in (1, 2, 3))
         after, decision = agent.step(mind, observation, key=acting)
         moved = environment.step(world, decision.action, key=moving)
         seen, new, reward, terminated, truncated, _ = moved
@@ -303,5 +300,6 @@ def rollout(
         came = (jnp.asarray(reward, float), jnp.asarray(terminated), jnp.asarray(truncated))
         return carried, History(world, observation, decision, *came)
 
-    carry, history = jax.lax.scan(turn, (agent.init(), *environment.reset(key=first)), keys)
+    start = agent.init(), *environment.reset(key=jax.random.fold_in(key, 0))
+    carry, history = jax.lax.scan(turn, start, jnp.arange(steps))
     return carry[0], history
