@@ -133,6 +133,14 @@ class Transition(NamedTuple):
     info: dict[str, Array]
 
 
+class Same(eqx.Module):
+    """What is as what it hangs on is."""
+
+    def __call__(self, condition: tuple[Index, ...], _) -> Index:
+        """The condition."""
+        return condition[0]
+
+
 class Lookup(eqx.Module):
     """What follows with certainty."""
 
@@ -157,15 +165,23 @@ class Draw(eqx.Module):
         return jnp.sum(cumulative[:-1] <= uniform, dtype=jnp.int32)
 
 
-def _sampler(array: Table) -> Lookup | Draw:
+Sampler = Same | Lookup | Draw
+
+
+def _sampler(array: Table) -> Sampler:
     """How to draw from the columns of a table, outcomes first."""
+    n = len(array)
+    if (
+        array.shape[:2] == (n, n)
+        and array.size == n * n
+        and (array.reshape(n, n) == np.eye(n)).all()
+    ):
+        return Same()
     if (array.max(axis=0) == 1).all():
         return Lookup(jnp.asarray(array.argmax(axis=0).astype(np.int32)))
     cumulative = np.cumsum(array, axis=0)
-    last = (
-        len(array) - 1 - (array[::-1] > 0).argmax(axis=0)
-    )  # that can come: its interval ends at 1
-    position = np.arange(len(array)).reshape(-1, *[1] * last.ndim)
+    last = n - 1 - (array[::-1] > 0).argmax(axis=0)  # that can come: its interval ends at 1
+    position = np.arange(n).reshape(-1, *[1] * last.ndim)
     return Draw(jnp.asarray(np.moveaxis(np.where(position >= last, 1.0, cumulative), 0, -1)))
 
 
@@ -189,9 +205,9 @@ class World(eqx.Module):
     rewards: dict[int, Float[Array, " outcomes"]]
     terminal: dict[int, Bool[Array, " outcomes"]]
     horizon: int | None = eqx.field(static=True)
-    likelihood: tuple[Lookup | Draw, ...]
-    transition: tuple[Lookup | Draw, ...]
-    prior: tuple[Lookup | Draw, ...]
+    likelihood: tuple[Sampler, ...]
+    transition: tuple[Sampler, ...]
+    prior: tuple[Sampler, ...]
 
     def __init__(
         self,
@@ -255,7 +271,7 @@ class World(eqx.Module):
         each = zip(self.likelihood, self.pomdp.A_dependencies, strict=True)
         return tuple(draw(now(needs), next(uniforms)) for draw, needs in each)
 
-    def _uniforms(self, samplers: tuple[Lookup | Draw, ...], key: PRNGKeyArray):
+    def _uniforms(self, samplers: tuple[Sampler, ...], key: PRNGKeyArray):
         """One number in [0, 1) for each sampler in turn that needs one, drawn together."""
         needed = [isinstance(sampler, Draw) for sampler in samplers]
         drawn = iter(jax.random.uniform(key, (sum(needed),)) if any(needed) else ())

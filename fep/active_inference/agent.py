@@ -284,12 +284,11 @@ def rollout(
     Returns:
         The agent's state at the end, and what happened.
     """
-    first, rest = jax.random.split(key)
-    keys = jax.random.split(rest, (steps, 3))
 
-    def turn(carry, keys):
+    def turn(carry, t):
         mind, observation, world = carry
-        acting, moving, again = keys
+        # each key by its number alone, so that what nobody draws from is not compiled
+        acting, moving, again = (jax.random.fold_in(key, 3 * t + i) for i in (1, 2, 3))
         after, decision = agent.step(mind, observation, key=acting)
         moved = environment.step(world, decision.action, key=moving)
         seen, new, reward, terminated, truncated, _ = moved
@@ -301,5 +300,6 @@ def rollout(
         came = (jnp.asarray(reward, float), jnp.asarray(terminated), jnp.asarray(truncated))
         return carried, History(world, observation, decision, *came)
 
-    carry, history = jax.lax.scan(turn, (agent.init(), *environment.reset(key=first)), keys)
+    start = agent.init(), *environment.reset(key=jax.random.fold_in(key, 0))
+    carry, history = jax.lax.scan(turn, start, jnp.arange(steps))
     return carry[0], history

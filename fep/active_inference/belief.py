@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -145,8 +146,19 @@ def predict(model: Model, belief: Belief) -> Belief:
 
 def advance(model: Model, belief: Belief, action: Int[Array, ""]) -> Belief:
     """The belief one step on, after one joint action."""
-    children = predict(model, belief)
-    tables = (t[action] if NODE in children.axes(b) else t for b, t in enumerate(children.tables))
+    tables = []
+    for factors in belief.blocks:
+        moving = [f for f in factors if f not in model.fixed]
+        terms = [transition(model, f) for f in moving]
+        steered = any(ACTION in axes for _, axes in terms)
+        # moving factors last, as B leaves them: B is not transposed, and the one child is
+        still = [f for f in factors if f in model.fixed]
+        order = [*still, *moving]
+        keep = [*still, *([ACTION] * steered), *(NEXT + f for f in moving)]
+        table = belief.mean(*terms, keep=keep)
+        if steered:
+            table = jax.lax.dynamic_index_in_dim(table, action, len(still), keepdims=False)
+        tables.append(jnp.transpose(table, [order.index(f) for f in factors]))
     return Belief(tuple(tables), belief.blocks)
 
 

@@ -18,7 +18,7 @@ from fep.active_inference.belief import (
 )
 from fep.active_inference.model import Model
 from fep.active_inference.outcome_entropy import Information, add_to, append_to
-from fep.information import dirichlet_gain, entropy, log
+from fep.information import dirichlet_gain, entropy
 
 PerNode = Float[Array, "*nodes"]  # one for all nodes, or one each
 
@@ -54,13 +54,14 @@ class Terms(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What the terms of one step need, with all that no action reaches averaged over once.
+    """What the value and the terms of one step need, all that no action reaches averaged over.
 
-    A key names the factors of its array's first axes: one product with the states finds the terms
-    that are linear in them and the outcomes, side by side.
+    A key names the factors of its array's first axes: one product with the states finds what is
+    linear in them and the outcomes, side by side.
     """
 
-    tables: dict  # factors -> ambiguity, utility, novelty, linear entropy, outcomes: (..., 4 + n)
+    worth: dict  # factors -> minus the energy but for entropies, and the outcomes: (..., 1 + n)
+    terms: dict  # factors -> ambiguity, utility, novelty, linear entropy: (..., 4)
     held: dict  # (factors, those held open) -> outcomes, whose entropies add up: (..., n)
 
 
@@ -71,7 +72,7 @@ def outlook(
     time: Int[Array, ""],
     information: Information,
 ) -> Outlook:
-    """Prepare the terms of one step.
+    """Prepare the value and the terms of one step.
 
     Args:
         model: what outcomes the states bring, and which are preferred.
@@ -81,39 +82,47 @@ def outlook(
         information: which entropy of outcomes.
     """
     free = {f for b in belief.blocks if b not in still.blocks for f in b}
-    alone, terms, rows, gains = set(information.alone(model)), {}, {}, None
-    if model.counts.a is not None:
-        gains = [_gain(c) for c in model.counts.a]
-    for g, (a, factors) in enumerate(zip(model.A, model.dependencies.A, strict=True)):
-        uncertainty = -jnp.sum(a * log(a), axis=0)
-        pleasure = jnp.tensordot(preference(model.C[g], time), a, 1)
-        news = jnp.zeros_like(uncertainty) if gains is None else jnp.sum(a * gains[g], axis=0)
-        add_to(terms, factors, jnp.stack([uncertainty, pleasure, news], axis=-1))
+    alone, named, value, rows = set(information.alone(model)), {}, {}, {}
+    for g, factors in enumerate(model.dependencies.A):
+        pleasure = model.utility[g]
+        if model.C[g].ndim == 2:
+            pleasure = pleasure[jnp.minimum(time, pleasure.shape[0] - 1)]
+        worth, news = pleasure - model.ambiguity[g], jnp.zeros_like(pleasure)
+        if model.counts.a is not None:
+            news = jnp.sum(model.A[g] * _gain(model.counts.a[g]), axis=0)
+            worth = worth + news
+        add_to(named, factors, jnp.stack([model.ambiguity[g], pleasure, news], axis=-1))
+        add_to(value, factors, worth[..., None])
         if g in alone:
-            append_to(rows, factors, jnp.moveaxis(a, 0, -1))
-    sums, outcomes, held = {}, {}, {}
-    for factors, table in terms.items():
-        if factors in rows:
-            table = jnp.concatenate([table, rows[factors]], axis=-1)
+            append_to(rows, factors, jnp.moveaxis(model.A[g], 0, -1))
+    sums, totals, outcomes, held = {}, {}, {}, {}
+    for factors, table in named.items():
         keep = tuple(f for f in sorted(factors) if f in free)
-        table = still.mean((table, [*factors, TERM]), keep=[*keep, TERM])
-        add_to(sums, keep, table[..., :3])
+        mean = lambda x, factors=factors, keep=keep: still.mean(
+            (x, [*factors, TERM]), keep=[*keep, TERM]
+        )
+        add_to(sums, keep, mean(table))
+        whole = [value[factors]] + ([rows[factors]] if factors in rows else [])
+        whole = mean(jnp.concatenate(whole, axis=-1))
+        add_to(totals, keep, whole[..., :1])
         if factors in rows:
-            append_to(outcomes, keep, table[..., 3:])
+            append_to(outcomes, keep, whole[..., 1:])
     found = information.entropies(model, belief, still)
     for (keep, open_), table in found.rows.items():
         if open_:
             held[keep, open_] = table
         else:
             append_to(outcomes, keep, table)
-    tables = {}
+    worths, terms = {}, {}
     for keep in {**sums, **found.linear, **outcomes}:
-        shape = tuple(model.num_states[f] for f in keep)
-        nothing = jnp.zeros((*shape, 3), model.A[0].dtype)
+        nothing = jnp.zeros((*(model.num_states[f] for f in keep), 3), model.A[0].dtype)
         certain = found.linear.get(keep, nothing[..., 0])[..., None]
-        parts = [sums.get(keep, nothing), certain, outcomes.get(keep, nothing[..., :0])]
-        tables[keep] = jnp.concatenate(parts, axis=-1)
-    return Outlook(tables, held)
+        terms[keep] = jnp.concatenate([sums.get(keep, nothing), certain], axis=-1)
+        total = totals.get(keep, nothing[..., :1])
+        if keep in found.linear:
+            total = total + certain
+        worths[keep] = jnp.concatenate([total, outcomes.get(keep, nothing[..., :0])], axis=-1)
+    return Outlook(worths, terms, held)
 
 
 def expected_terms(
@@ -130,11 +139,9 @@ def expected_terms(
         prepared: `outlook` of the step.
         information: which entropy of outcomes.
     """
-    means = [
-        belief.mean((table, [*keep, TERM]), keep=[TERM]) for keep, table in prepared.tables.items()
-    ]
+    means = _means(belief, prepared.terms)
     ambiguity, utility, novelty, found = (sum(t[..., i] for t in means) for i in range(4))
-    outcomes = [mean[..., 4:] for mean in means]
+    outcomes = _means(belief, prepared.worth)
     found = found + _uncertainty(model, belief, prepared, information, outcomes)
     return Terms(found, ambiguity, utility, novelty)
 
@@ -147,7 +154,7 @@ def expected_value(
 ) -> PerNode:
     r"""Minus the expected free energy of one step: the value of `expected_terms`, for less work.
 
-    What is linear in the states is added up before it is averaged: one column, not four.
+    What is linear in the states was added up before it is averaged: one column, not four.
 
     Args:
         model: what outcomes the states bring.
@@ -155,19 +162,21 @@ def expected_value(
         prepared: `outlook` of the step.
         information: which entropy of outcomes.
     """
-    total, outcomes = jnp.zeros((), model.A[0].dtype), []
-    for keep, t in prepared.tables.items():
-        worth = t[..., 1] + t[..., 2] + t[..., 3] - t[..., 0]
-        table = jnp.concatenate([worth[..., None], t[..., 4:]], axis=-1)
-        mean = belief.mean((table, [*keep, TERM]), keep=[TERM])
-        total = total + mean[..., 0]
-        outcomes.append(mean[..., 1:])
-    return total + _uncertainty(model, belief, prepared, information, outcomes)
+    means = _means(belief, prepared.worth)
+    total = sum(mean[..., 0] for mean in means)
+    return total + _uncertainty(model, belief, prepared, information, means)
 
 
-def _uncertainty(model, belief, prepared, information, outcomes):
+def _means(belief, tables):
+    return [belief.mean((t, [*keep, TERM]), keep=[TERM]) for keep, t in tables.items()]
+
+
+def _uncertainty(model, belief, prepared, information, means):
     """Entropies: of outcomes at hand, of those with factors open, and of the states shown."""
-    total = sum(entropy(found) for found in outcomes if found.shape[-1])
+    total = jnp.zeros((), model.A[0].dtype)
+    for mean in means:
+        if mean.shape[-1] > 1:  # the outcomes come after the first column
+            total = total + entropy(mean[..., 1:])
     for (keep, held), table in prepared.held.items():
         found = belief.mean((table, [*keep, OUTCOME]), keep=[OUTCOME, *held])
         nodes = found.shape[: found.ndim - 1 - len(held)]
@@ -216,10 +225,12 @@ def terms_of(
     information: Information,
 ) -> Terms:
     """Terms of one step, prepared and found at once."""
+    return expected_terms(model, belief, _outlook_of(model, belief, time, information), information)
+
+
+def _outlook_of(model, belief, time, information):
     still = belief.over(b for b, nodes in enumerate(steered(model, belief.blocks)) if not nodes)
-    return expected_terms(
-        model, belief, outlook(model, belief, still, time, information), information
-    )
+    return outlook(model, belief, still, time, information)
 
 
 def preference(C: Float[Array, "..."], time: Int[Array, ""]) -> Float[Array, " outcomes"]:
@@ -233,8 +244,11 @@ def steps_ahead(
     belief: Belief,
     time: Int[Array, ""],
     information: Information,
-) -> tuple[Terms, Belief]:
-    """Terms of every action from every node, B's novelty included, and the beliefs they lead to.
+) -> tuple[PerNode, Terms, Belief]:
+    """Value and terms of every action from every node, and the beliefs they lead to.
+
+    B's novelty is included. The value is apart from the terms, so that who asks for it alone pays
+    for no more.
 
     Args:
         model: of the world.
@@ -243,8 +257,10 @@ def steps_ahead(
         information: which entropy of outcomes.
     """
     news, ahead = exploration(model, belief), predict(model, belief)
-    terms = terms_of(model, ahead, time, information)
-    return terms._replace(novelty=terms.novelty + news), ahead
+    prepared = _outlook_of(model, ahead, time, information)
+    terms = expected_terms(model, ahead, prepared, information)
+    value = expected_value(model, ahead, prepared, information)
+    return value + news, terms._replace(novelty=terms.novelty + news), ahead
 
 
 def outlooks(

@@ -61,21 +61,20 @@ class BackwardInduction(eqx.Module):
         moves = predict(model, here).tables[0].reshape(size, -1, size)
 
         def step(depth):
-            found, _ = steps_ahead(model, here, time + depth, self.information)
-            whole = (size * moves.shape[1],)
-            return Terms(*(jnp.broadcast_to(x, whole).reshape(size, -1) for x in found))
+            value, terms, _ = steps_ahead(model, here, time + depth, self.information)
+            whole = lambda x: jnp.broadcast_to(x, (size * moves.shape[1],)).reshape(size, -1)
+            return whole(value), Terms(*map(whole, terms))
 
         def back(carry, depth):
             value, terms = carry
             act = self.backup.weigh(value)
             mean = lambda x: jnp.tensordot(moves, jnp.sum(act * x, axis=1), 1)
-            now = step(depth)
+            worth, now = step(depth)
             terms = Terms(*(x + mean(y) for x, y in zip(now, terms, strict=True)))
-            return (self.backup.total(now.value, mean(value)), terms), None
+            return (self.backup.total(worth, mean(value)), terms), None
 
-        last = step(self.horizon)
         depths = jnp.arange(self.horizon - 1, 0, -1)
-        (value, terms), _ = jax.lax.scan(back, (last.value, last), depths)
+        (value, terms), _ = jax.lax.scan(back, step(self.horizon), depths)
         return value, terms
 
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from fep.information import log
 
 Arrays = tuple[Float[Array, "..."], ...]
 Indices = tuple[tuple[int, ...], ...]
@@ -60,6 +63,9 @@ class Model(eqx.Module):
             (times, outcomes); the last time holds ever after.
         D: D[f], shape (states of f,).
         E: prior over the first k actions, shape (actions ** k,), first action slowest.
+        ambiguity: $H[p(o^g \mid s)]$ of each modality, nats, axes as A[g]'s but the first.
+        utility: $\sum_o p(o^g \mid s) \ln p(o^g \mid C)$ of each, nats, axes likewise, after
+            that of times if C[g] has one. These two are found once, and again by `replace`.
         transitions: B with the next state last, as beliefs are multiplied by it.
         counts: Dirichlet concentrations of what is learned; their means are the arrays above.
         dependencies: which factors and controls each array hangs on.
@@ -75,6 +81,8 @@ class Model(eqx.Module):
     C: Arrays
     D: Arrays
     E: Float[Array, " plans"]
+    ambiguity: Arrays
+    utility: Arrays
     counts: Counts
     dependencies: Dependencies = eqx.field(static=True)
     reveals: Indices = eqx.field(static=True)
@@ -135,8 +143,11 @@ class Model(eqx.Module):
             if given[name] is not None:
                 _check_shapes(f"counts.{name}", given[name], [x.shape for x in arrays])
         last = [np.moveaxis(b, 0, -1) for b in B]
-        self.A, self.transitions, self.C, self.D = (
-            tuple(jnp.asarray(x, float) for x in arrays) for arrays in (A, last, C, D)
+        ambiguity = [-np.sum(a * np.log(np.where(a > 0, a, 1)), axis=0) for a in A]
+        utility = [np.tensordot(_log_softmax(c), a, 1) for c, a in zip(C, A, strict=True)]
+        self.A, self.transitions, self.C, self.D, self.ambiguity, self.utility = (
+            tuple(jnp.asarray(x, float) for x in arrays)
+            for arrays in (A, last, C, D, ambiguity, utility)
         )
         self.E = jnp.asarray(E, float)
         kept = {k: v and tuple(jnp.asarray(x, float) for x in v) for k, v in given.items()}
@@ -195,6 +206,10 @@ class Model(eqx.Module):
         """
         if "A" in arrays:
             arrays["reveals"] = tuple(() for _ in self.A)
+            arrays["ambiguity"] = tuple(-jnp.sum(a * log(a), axis=0) for a in arrays["A"])
+        if "A" in arrays or "C" in arrays:
+            each = zip(arrays.get("C", self.C), arrays.get("A", self.A), strict=True)
+            arrays["utility"] = tuple(jnp.tensordot(jax.nn.log_softmax(c), a, 1) for c, a in each)
         if "B" in arrays:
             arrays["transitions"] = tuple(jnp.moveaxis(b, 0, -1) for b in arrays["B"])
             arrays["fixed"] = ()
@@ -224,6 +239,11 @@ def normalise(counts: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
     """Columns (axis 0) scaled to sum to one; an empty column becomes uniform."""
     total = jnp.sum(counts, axis=0, keepdims=True)
     return jnp.where(total > 0, counts / jnp.where(total > 0, total, 1), 1 / counts.shape[0])
+
+
+def _log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def _numbers(name, values):

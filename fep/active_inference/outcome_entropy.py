@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from fep.active_inference.belief import OUTCOME, Belief
 from fep.active_inference.model import Indices, Model
-from fep.information import entropy, log
+from fep.information import entropy
 
 
 class Entropies(NamedTuple):
@@ -120,9 +120,8 @@ class NoInformation(eqx.Module):
         """The ambiguity once more, as an entropy."""
         linear = {}
         free = {f for b in belief.blocks if b not in still.blocks for f in b}
-        for a, factors in zip(model.A, model.dependencies.A, strict=True):
+        for uncertainty, factors in zip(model.ambiguity, model.dependencies.A, strict=True):
             keep = tuple(f for f in sorted(factors) if f in free)
-            uncertainty = -jnp.sum(a * log(a), axis=0)
             add_to(linear, keep, still.mean((uncertainty, factors), keep=keep))
         return Entropies(linear, {})
 

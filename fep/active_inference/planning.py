@@ -115,31 +115,30 @@ class Pruned(eqx.Module):
 
     def __call__(self, model: Model, belief: Belief, time: Int[Array, ""]) -> Plan:
         """Value of each joint action as the first: that of the best policy found to begin so."""
-        actions = model.num_actions
-        terms, belief = steps_ahead(model, belief, time + 1, self.information)
-        totals = Terms(*(jnp.broadcast_to(x, (actions,)) for x in terms))
-        for depth in range(2, self.horizon + 1):
-            terms, belief = steps_ahead(model, belief, time + depth, self.information)
-            size = actions * totals.value.shape[0]
-            terms = Terms(*(jnp.broadcast_to(x, (size,)) for x in terms))
-            before = Terms(*(jnp.repeat(x, actions) for x in totals))
-            totals = Terms(*(x + y for x, y in zip(before, terms, strict=True)))
-            keep = min(self.width, size // actions)
-            belief, totals = self._best(model, belief, totals, totals.value, keep)
-        value = totals.value
+        actions, totals = model.num_actions, None
+        for depth in range(1, self.horizon + 1):
+            worth, terms, belief = steps_ahead(model, belief, time + depth, self.information)
+            size = actions if totals is None else actions * totals[0].shape[0]
+            totals = [
+                jnp.broadcast_to(x, (size,)) + (jnp.repeat(totals[i], actions) if totals else 0)
+                for i, x in enumerate((worth, *terms))
+            ]
+            if depth > 1:
+                keep = min(self.width, size // actions)
+                belief, totals = self._best(model, belief, totals, totals[0], keep)
+        worth = totals[0]
         if self.tail is not None:
-            value = value + self.tail(model, belief, time + self.horizon)
-        _, best = self._best(model, belief, Terms(value, *totals[1:]), value, 1)
-        _, terms = self._best(model, belief, totals, value, 1)
-        return Plan(best.outcome_entropy, terms)
+            worth = worth + self.tail(model, belief, time + self.horizon)
+        _, (value, *terms) = self._best(model, belief, [worth, *totals[1:]], worth, 1)
+        return Plan(value, Terms(*terms))
 
-    def _best(self, model, belief, terms, value, keep):
+    def _best(self, model, belief, totals, worth, keep):
         """The best nodes of each first action."""
-        size = value.shape[0] // model.num_actions
-        _, at = jax.lax.top_k(value.reshape(model.num_actions, size), keep)
+        size = worth.shape[0] // model.num_actions
+        _, at = jax.lax.top_k(worth.reshape(model.num_actions, size), keep)
         at = (at + size * jnp.arange(model.num_actions)[:, None]).reshape(-1)
         tables = (t[at] if NODE in belief.axes(b) else t for b, t in enumerate(belief.tables))
-        return Belief(tuple(tables), belief.blocks), Terms(*(x[at] for x in terms))
+        return Belief(tuple(tables), belief.blocks), [x[at] for x in totals]
 
 
 class Factorised(eqx.Module):

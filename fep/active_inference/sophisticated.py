@@ -167,37 +167,38 @@ class Sophisticated(eqx.Module):
         """Value of each joint action as the first."""
         actions, blocks = model.num_actions, joint(model)
         nodes = Belief((belief.mean(keep=blocks[0])[None],), blocks)
-        levels, weights = [], []
+        levels, values, weights = [], [], []
         for depth in range(1, self.horizon + 1):
-            found, nodes = steps_ahead(model, nodes, time + depth, self.information)
+            value, terms, nodes = steps_ahead(model, nodes, time + depth, self.information)
             size = nodes.tables[0].shape[0]
-            levels.append(
-                Terms(*(jnp.broadcast_to(x, (size,)).reshape(-1, actions) for x in found))
-            )
+            whole = lambda x, size=size: jnp.broadcast_to(x, (size,)).reshape(-1, actions)
+            values.append(whole(value))
+            levels.append(Terms(*map(whole, terms)))
             if depth < self.horizon or self.tail is not None:
                 weight, tables = self.branches(model, nodes.tables[0])
                 weights.append(weight)
                 nodes = Belief((tables.reshape(-1, *model.num_states),), blocks)
-        value = levels[-1].value
+        value = values.pop()
         if self.tail is not None:
             weight = weights.pop()
             beyond = self.tail(model, nodes, time + self.horizon).reshape(weight.shape)
             beyond = jnp.sum(weight * beyond, axis=-1)
             value = self.backup.total(value, beyond.reshape(value.shape))
-        return self._fold(levels, weights, value)
+        return self._fold(levels, values, weights, value)
 
-    def _fold(self, levels, weights, value):
+    def _fold(self, levels, values, weights, value):
         """Back from the leaves: each term is averaged as the agent will act."""
         terms = levels[-1]
-        for level, weight in zip(levels[-2::-1], weights[::-1], strict=True):
+        before = zip(levels[-2::-1], values[::-1], weights[::-1], strict=True)
+        for level, worth, weight in before:
             act = self.backup.weigh(value)
             mean = lambda x, act=act, weight=weight: jnp.sum(
                 jnp.sum(act * x, axis=-1).reshape(weight.shape) * weight, axis=-1
             )
-            later = Terms(*(mean(x).reshape(level.value.shape) for x in terms))
-            ahead = mean(value).reshape(level.value.shape)
+            later = Terms(*(mean(x).reshape(worth.shape) for x in terms))
+            ahead = mean(value).reshape(worth.shape)
             terms = Terms(*(x + y for x, y in zip(level, later, strict=True)))
-            value = self.backup.total(level.value, ahead)
+            value = self.backup.total(worth, ahead)
         return Plan(value[0], Terms(*(x[0] for x in terms)))
 
 

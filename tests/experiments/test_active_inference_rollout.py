@@ -31,17 +31,17 @@ def ours():
 @pytest.fixture(scope="module")
 def theirs(ours):
     """The life of a peer's agent that stays and sees nothing, with our own policies."""
-    state, policies = ours.agent.init(), []
     seen = tuple(jnp.array(o) for o in (3, 0, 0))  # at the start
-    for _ in range(CASE.steps):
+
+    def stay(state, _):
         state, decision = ours.agent.step(state, seen, key=jax.random.key(0))
-        state = state._replace(
-            prior=bench.advance(ours.agent.model, decision.belief, jnp.asarray(4))
-        )
-        policies.append(np.asarray(decision.policies))
+        prior = bench.advance(ours.agent.model, decision.belief, jnp.asarray(4))
+        return state._replace(prior=prior), decision.policies
+
+    live = jax.jit(lambda: jax.lax.scan(stay, ours.agent.init(), length=CASE.steps)[1])
     action = np.tile([4, 0], (CASE.steps, 1))
     observation = np.tile([3, 0, 0], (CASE.steps, 1))
-    return {"action": action, "policies": np.stack(policies), "observation": observation}
+    return {"action": action, "policies": np.asarray(live()), "observation": observation}
 
 
 def test_who_wants_the_same_does_the_same_work(ours, theirs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.environments.t_maze import CUE, CUE_RIGHT, LEFT, RIGHT, START, t_maze
-from experiments.environments.world import POMDP, Draw, World, WorldState
+from experiments.environments.world import POMDP, Draw, Lookup, World, WorldState
 
 step = eqx.filter_jit(lambda world, state, action, key: world.step(state, action, key=key))
 
@@ -72,6 +72,16 @@ def test_rounded_sums_open_no_door():
     pomdp = POMDP(A=(third,), B=(np.ones((1, 1, 1)),), C=(np.zeros(4),), D=(np.ones(1),))
     (sampler,) = World(pomdp, rewards={}).likelihood
     np.testing.assert_array_equal(sampler.cumulative[0, 2:], 1.0)
+
+
+def test_what_stays_or_is_seen_as_it_is_needs_no_table():
+    mirrored, stays = np.eye(2)[::-1], np.eye(2)[..., None]
+    pomdp = POMDP((np.eye(2), mirrored), (stays,), (np.zeros(2),) * 2, (np.eye(2)[0],))
+    world = World(pomdp, rewards={})
+    tabled = [isinstance(s, Lookup) for s in (*world.likelihood, *world.transition, *world.prior)]
+    assert tabled == [False, True, False, True]
+    moved = step(world, at(1), jnp.array([0]), jax.random.key(0))
+    assert (moved.state.factors, moved.observation) == ((1,), (1, 0))
 
 
 def test_reward_is_summed_end_and_cut_are_told():

@@ -104,6 +104,18 @@ def test_the_tree_finds_the_expected_free_energy_of_every_policy(revealing):
     np.testing.assert_allclose(plan.value, -plan.terms.risk - plan.terms.ambiguity, atol=1e-12)
 
 
+def test_a_model_given_new_arrays_finds_their_ambiguity_and_utility():
+    model, other = random_model(0), random_model(1)
+    given = jax.jit(lambda A, C: (model.replace(A=A, C=C), model.replace(C=C)))(other.A, other.C)
+    for g in range(3):
+        both, preferences = given
+        np.testing.assert_allclose(both.ambiguity[g], other.ambiguity[g], rtol=1e-5)  # float32
+        np.testing.assert_allclose(both.utility[g], other.utility[g], rtol=1e-5)
+        np.testing.assert_array_equal(preferences.ambiguity[g], model.ambiguity[g])
+        wanted = Model(model.A, model.B, other.C, dependencies=model.dependencies).utility[g]
+        np.testing.assert_allclose(preferences.utility[g], wanted, rtol=1e-5)
+
+
 @pytest.mark.usefixtures("x64")
 def test_predictions_that_leave_out_fixed_factors_are_the_same():
     rng = np.random.default_rng(2)
@@ -126,9 +138,15 @@ def test_predictions_that_leave_out_fixed_factors_are_the_same():
 @pytest.mark.usefixtures("x64")
 def test_the_mean_field_tree_is_exact_for_the_product_of_its_marginals(revealing):
     model = random_model(1, revealing)
-    start = prior(model, mean_field(model))
-    children = predict(model, start)
-    terms = terms_of(model, children, NOW + 1, JointInformation())
+
+    @eqx.filter_jit
+    def both(model):
+        children = predict(model, prior(model, mean_field(model)))
+        terms = terms_of(model, children, NOW + 1, JointInformation())
+        one = Factorised(Exhaustive(1))(model, prior(model, joint(model)), NOW)
+        return children, terms, one.value
+
+    children, terms, value = both(model)
     marginals = [np.broadcast_to(t, (6, t.shape[-1])) for t in children.tables]
     A = [full(model, "A", g) for g in range(3)]
     for u in range(model.num_actions):
@@ -137,16 +155,16 @@ def test_the_mean_field_tree_is_exact_for_the_product_of_its_marginals(revealing
         H = -np.sum(outcomes * np.log(outcomes + 1e-300))
         found = np.broadcast_to(terms.outcome_entropy, 6)
         assert float(found[u]) == pytest.approx(H, abs=1e-12)
-    one = Factorised(Exhaustive(1))(model, prior(model, joint(model)), NOW)
-    np.testing.assert_allclose(one.value, np.broadcast_to(terms.value, 6), atol=1e-12)
+    np.testing.assert_allclose(value, np.broadcast_to(terms.value, 6), atol=1e-12)
 
 
 def test_two_copies_of_a_sensor_tell_less_than_twice_as_much_as_one():
     sensor = np.array([[0.9, 0.1], [0.1, 0.9]])
     model = Model([sensor, sensor], [np.eye(2)])
-    belief = prior(model, joint(model))
-    joint_value = terms_of(model, belief, NOW, JointInformation()).epistemic_value
-    summed = terms_of(model, belief, NOW, PerModality()).epistemic_value
+    told = lambda information: terms_of(model, prior(model, joint(model)), NOW, information)
+    joint_value, summed = jax.jit(
+        lambda: [told(i()).epistemic_value for i in (JointInformation, PerModality)]
+    )()
     assert float(joint_value) == pytest.approx(0.51437, abs=1e-5)  # H(.41 .41 .09 .09) - 2 H(.9 .1)
     assert float(joint_value) < np.log(2) < float(summed)
     assert float(summed) == pytest.approx(0.7361, abs=1e-4)  # 2 (ln 2 - H(0.9, 0.1))
@@ -168,17 +186,23 @@ SENSED = {
 }
 
 
+@eqx.filter_jit
+def perceive(model, sensed):
+    """What the exact filter finds, and the bounds of 1, 2 and 8 sweeps of the fixed point."""
+    bounds = [FixedPoint(n)(model, prior(model, mean_field(model)), sensed) for n in (1, 2, 8)]
+    exact = ExactFilter()(model, prior(model, joint(model)), sensed)
+    return exact, [bound.free_energy for bound in bounds]
+
+
 @pytest.mark.parametrize("outcomes", SENSED.values(), ids=SENSED)
 @pytest.mark.usefixtures("x64")
 def test_the_exact_filter_is_bayes_rule_and_the_fixed_point_bounds_its_surprise(outcomes):
     model = random_model(2)
     posterior, surprise = bayes(model, prior(model, joint(model)).tables[0], outcomes)
     sensed = tuple(jnp.asarray(o) for o in outcomes)
-    exact = ExactFilter()(model, prior(model, joint(model)), sensed)
+    exact, bounds = perceive(model, sensed)
     np.testing.assert_allclose(exact.belief.tables[0].reshape(-1), posterior, atol=1e-14)
     assert float(exact.free_energy) == pytest.approx(surprise, abs=1e-12)
-    start = prior(model, mean_field(model))
-    bounds = [float(FixedPoint(n)(model, start, sensed).free_energy) for n in (1, 2, 8)]
     assert bounds[0] >= bounds[1] - 1e-12 >= bounds[2] - 2e-12 >= surprise - 3e-12
 
 
@@ -194,7 +218,7 @@ def test_the_fixed_point_of_a_single_factor_is_exact():
 
 def test_an_outcome_deemed_impossible_leaves_the_prior_standing():
     model = Model([np.eye(2), np.array([[1.0, 1.0], [0.0, 0.0]])], [np.eye(2)], D=[[0.3, 0.7]])
-    seen = ExactFilter()(model, prior(model, joint(model)), (0, 1))
+    seen = jax.jit(lambda: ExactFilter()(model, prior(model, joint(model)), (0, 1)))()
     np.testing.assert_allclose(seen.belief.tables[0], [0.3, 0.7], atol=1e-7)
     assert np.isfinite(seen.free_energy)
 
@@ -337,7 +361,7 @@ def test_habits_over_first_actions_spread_evenly_over_policies():
     model = Model([columns(rng, 2, 2)], [columns(rng, 2, 2, 3)], E=E)
     np.testing.assert_allclose(habits(model, 9), np.repeat(E, 3) / 3, rtol=1e-6)
     agent = Agent(model, Exhaustive(2), gamma=0.0)
-    policies = agent.policies(prior(model, joint(model)), NOW)
+    policies = jax.jit(lambda: agent.policies(prior(model, joint(model)), NOW))()
     np.testing.assert_allclose(policies, np.repeat(E, 3) / 3, rtol=1e-5)
 
 

@@ -63,13 +63,20 @@ def test_the_slope_of_the_likelihood_of_actions_is_its_finite_difference():
 @pytest.mark.usefixtures("x64")
 def test_the_likelihood_is_the_product_of_the_probabilities_with_which_the_agent_acted():
     agent = subject(jnp.asarray(0.3), jnp.asarray(1.7))
-    _, history = rollout(agent, Bandit(), 20, jax.random.key(1))
-    p = jax.vmap(lambda q: agent.selection.log_probabilities(agent.model, q))(
-        history.decisions.policies
-    )
-    index = jnp.ravel_multi_index(tuple(history.decisions.action.T), agent.model.num_controls)
-    expected = jnp.sum(p[jnp.arange(20), index])
-    found = action_log_likelihood(agent, history.observations, history.decisions.action)
+
+    @jax.jit
+    def both():
+        _, history = rollout(agent, Bandit(), 20, jax.random.key(1))
+        p = jax.vmap(lambda q: agent.selection.log_probabilities(agent.model, q))(
+            history.decisions.policies
+        )
+        index = jnp.ravel_multi_index(
+            tuple(history.decisions.action.T), agent.model.num_controls, mode="clip"
+        )
+        found = action_log_likelihood(agent, history.observations, history.decisions.action)
+        return jnp.sum(p[jnp.arange(20), index]), found
+
+    expected, found = both()
     assert float(found) == pytest.approx(float(expected), abs=1e-10)
 
 
@@ -113,14 +120,19 @@ def test_the_likelihood_follows_a_subject_who_learns():
         model, Exhaustive(1), selection=SampleEachControl(1.0), learning=Learning(), gamma=1.0
     )
     observations, actions = (jnp.asarray([0, 1, 1, 0]),), jnp.asarray([[0], [1], [0], [0]])
+
+    @jax.jit
+    def step(state, outcome, action):
+        thought = agent.think(state, (outcome,))
+        mean = agent.model.with_counts(state.counts)
+        found = agent.selection.log_probabilities(mean, thought.policies)
+        after = agent.act(state, (outcome,), thought, action)
+        return after, found[action], (thought.model.A[0], mean.A[0])
+
     state, total = agent.init(), 0.0
     for t in range(4):
-        seen, action = (observations[0][t],), actions[t, 0]
-        thought = agent.think(state, seen)
-        mean = agent.model.with_counts(state.counts)
-        np.testing.assert_allclose(thought.model.A[0], mean.A[0])
-        found = agent.selection.log_probabilities(mean, thought.policies)
-        total += float(found[action])
-        state = agent.act(state, seen, thought, action)
-    found = action_log_likelihood(agent, observations, actions)
+        state, found, (ours, mean) = step(state, observations[0][t], actions[t, 0])
+        np.testing.assert_allclose(ours, mean)
+        total += float(found)
+    found = jax.jit(lambda: action_log_likelihood(agent, observations, actions))()
     assert float(found) == pytest.approx(total, abs=1e-5)
