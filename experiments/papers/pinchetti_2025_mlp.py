@@ -2,7 +2,7 @@
 
 FashionMNIST and MNIST by the paper's settings: 784-128-128-128-10, batch 128, 25 epochs, AdamW
 under a warm-up and a cosine, and for each rule the activation and rates of the authors' search.
-How far inference came stands beside each accuracy: most of these settings stop near backprop.
+Beside each accuracy stands how far inference came, from backprop's gradient to equilibrium's.
 
 Of the paper's own runs the best epoch on the test set counts, mean of the best five of seven
 seeds: `seed.py` of the code below. The last epoch, which peeks at nothing, is printed as well.
