@@ -48,8 +48,8 @@ NOTEBOOK_ACCURACY = {100: 85.83, 200: 88.54, 300: 90.81, 600: 92.18, 900: 93.26}
 class Config:
     """Training runs of one length.
 
-    At 128 layers of 32 units, deeper than wide, mu-PC trains as well, to 80 % after 100 updates, but
-    at a rate of 0.01 alone: there the rate of the smallest network does not transfer.
+    At 128 layers mu-PC trains as well, after 100 updates to 80 % with 32 units and to 89 % with
+    128, but best at the least rate of the grid: that far the rate of 8 layers does not transfer.
 
     Attributes:
         seed: of weights and sample order.
