@@ -279,12 +279,10 @@ def _first(samples: Samples, count: int) -> Samples:
 def at_the_ends(result: Result) -> Float[Array, "arms rates seeds 2"]:
     """Error at the ends of turns, their later half: on the task just learnt, on the other."""
     errors = result.turns
-    ends = np.arange(3, errors.shape[3], 4)
-    ends = ends[len(ends) // 2 :]
+    ends = np.arange(3, errors.shape[3], 4)[errors.shape[3] // 8 :]
     learnt = ends // 4 % 2
-    pick = lambda task: np.stack(
-        [errors[:, :, :, e, t] for e, t in zip(ends, task, strict=True)]
-    ).mean(axis=0)
+    one = lambda e, task: errors[..., e, task]
+    pick = lambda tasks: np.mean(list(map(one, ends, tasks)), axis=0)
     return np.stack([pick(learnt), pick(1 - learnt)], axis=-1)
 
 
