@@ -45,8 +45,8 @@ class Layout(NamedTuple):
 
 
 ROW = Layout((16, 26), 16, tuple((0, 5 * i) for i in range(3)), 128, 10.0)  # for bars
-# for textures; the re-implementations keep a variance of 10, by which feedback is too weak here for
-# a surround alike to answer less than none at all
+# for textures; the re-implementations keep a variance of 10, by which feedback is too weak here: of
+# the response a surround alike left 1.23 and 1.02 (seeds 0 and 1), at 3 it left 0.86 and 0.85
 SQUARE = Layout((14, 14), 8, tuple((3 * i, 3 * j) for i in range(3) for j in range(3)), 64, 3.0)
 CUTOFF = 200 / 512  # cycles a pixel, Olshausen & Field (1996), where whitening ends
 WINDOW = 0.4  # standard deviation of the windows in half sides
