@@ -66,6 +66,18 @@ def digits(*, test: int = 360, split: int = 0) -> Dataset:
     return Dataset(Samples(a, c), Samples(b, d))
 
 
+@cache
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    """Two photographs that scikit-learn carries, 427 x 640 grey levels in [0, 1]; needs Pillow.
+
+    A temple before trees, and a blossom; from Flickr, as its datasets/images/README.txt says.
+    """
+    from sklearn.datasets import load_sample_images
+
+    grey = (image.mean(axis=2) / 255 for image in load_sample_images().images)
+    return tuple(image.astype(np.float32) for image in grey)
+
+
 @dataclass(frozen=True)
 class Published:
     """A published data set of four IDX files.

@@ -18,6 +18,7 @@ from fep.active_inference.hierarchy import DeepAgent
 from fep.active_inference.model import Model
 from fep.active_inference.planning import Exhaustive
 from fep.active_inference.trial import TrialAgent
+from fep.predictive_coding.amortised import Guess, HybridLearner
 from fep.predictive_coding.dynamic import DynamicPC
 from fep.predictive_coding.inference import GradientFlow
 from fep.predictive_coding.learning import (
@@ -103,6 +104,22 @@ def incremental():
     machine = IncrementalLearner(optax.sgd(0.1), optax.adam(1e-2), steps=3)
     start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key))
     return Case(IncrementalLearner, start, machine.step, digits(jax.random.key(1)))
+
+
+class FromInput(eqx.Module):
+    """A guess that reads the first of the values given."""
+
+    weight: jax.Array
+
+    def __call__(self, x, y):
+        return self.weight @ x
+
+
+def hybrid():
+    machine = HybridLearner(GradientFlow(0.1, 3), optax.adam(1e-2))
+    guess = Guess((FromInput(jnp.zeros((7, 5))),))
+    start = lambda key: machine.init(multilayer((5, 7, 3), jnp.tanh, key=key), guess)
+    return Case(HybridLearner, start, machine.step, digits(jax.random.key(1)))
 
 
 def temporal():
@@ -410,6 +427,7 @@ CASES = {
     "backprop": learner(backprop),
     "predictive coding": learner(PredictiveCoding(GradientFlow(0.1, 5))),
     "incremental predictive coding": incremental(),
+    "hybrid predictive coding": hybrid(),
     "temporal predictive coding": temporal(),
     "temporal learner": temporal_learner(),
     "dynamic predictive coding": dynamic(),
