@@ -4,13 +4,13 @@ As flags of `fepstack run spiking_learners`:
 
     784-400-10 on FashionMNIST: --data fashion-mnist --hidden 400 --energy categorical --seeds 3
         --epochs 16 --batch 64 --rate 1e-3 --settle-rate 0.05 --settle-steps 4
-        --input-octaves 5 --value-octaves -8 --error-octaves 3 --blur 2
+        --input-octaves 5 --value-octaves -8 --error-octaves 3 --blur 1
     784-1024-512-10 on FashionMNIST: --data fashion-mnist --hidden 1024-512 --seeds 1
         --epochs 12 --batch 64 --rate 5e-4 --settle-rate 0.05 --settle-steps 4
         --input-octaves 7 --value-octaves 2
     784-400-10 on MNIST: --data mnist --hidden 400 --energy categorical --seeds 3
         --epochs 16 --batch 64 --rate 1e-3 --settle-rate 0.05 --settle-steps 4
-        --input-octaves 5 --value-octaves -8 --error-octaves 3 --blur 2 --shift 1
+        --input-octaves 5 --value-octaves -8 --error-octaves 3 --blur 1 --shift 1
 
 All were chosen by accuracy on the last 6,000 training images (180 of the digits, --held-out),
 among those with a cosine of at least 0.99 throughout and at most one spike a unit and sample.
@@ -34,7 +34,7 @@ NETWORKS = {
         input_octaves=5,
         value_octaves=-8,
         error_octaves=3,
-        blur=2,
+        blur=1,
     ),
     "784-1024-512-10 on FashionMNIST": Config(
         data="fashion-mnist",
