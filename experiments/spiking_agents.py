@@ -195,8 +195,13 @@ def live(agent, exact: Agent, world: World, keys: PRNGKeyArray) -> Life:
 
 def run(config: Config) -> Result:
     """Every code in every world; all live by the same chances."""
+    return study(config, CODES)
+
+
+def study(config: Config, codes: tuple[str, ...]) -> Result:
+    """Some codes in every world; the result then has rows of these alone, in this order."""
     root = jax.random.key(config.seed)
-    rows = {code: [] for code in ("exact", *CODES)}
+    rows = {code: [] for code in ("exact", *codes)}
     steps = -(-config.decisions // config.lives)
     for index, (_, among) in enumerate(worlds(config).items()):
         for code, row in rows.items():
@@ -209,7 +214,7 @@ def run(config: Config) -> Result:
                     agent = spiking_agent(config, code, exact, flesh)
                 lives.append(live(agent, exact, world, jax.random.split(chances, steps + 1)))
             row.append(jax.tree.map(lambda *parts: np.concatenate(parts), *lives))
-    of = lambda reduce: np.array([[reduce(life) for life in rows[code]] for code in CODES])
+    of = lambda reduce: np.array([[reduce(life) for life in rows[code]] for code in codes])
     return Result(
         of(lambda life: np.mean(life.same)),
         of(lambda life: np.mean(life.loss <= TIE)),

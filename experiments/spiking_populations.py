@@ -202,6 +202,15 @@ def slack(seen: Course, beliefs: np.ndarray, truth: np.ndarray) -> float:
 
 def run(config: Config) -> Result:
     """Filter every world with every code and size."""
+    doublings = int(np.log2(config.largest / SMALLEST))
+    return study(config, CODES, tuple(SMALLEST * 2**k for k in range(doublings + 1)))
+
+
+def study(config: Config, codes: tuple[str, ...], sizes: tuple[int, ...]) -> Result:
+    """Filter every world with some codes and sizes, of which the result then has rows and columns.
+
+    What a code does at a size is the same whatever else is studied.
+    """
     rng = np.random.default_rng(config.seed)
     courses = [course(config, rng) for _ in range(config.worlds)]
     truths = [exact(seen) for seen in courses]
@@ -217,17 +226,15 @@ def run(config: Config) -> Result:
     def distance(told):
         return np.mean([0.5 * np.abs(b - t).sum(axis=1) for b, t in zip(told, truths, strict=True)])
 
-    doublings = int(np.log2(config.largest / SMALLEST))
-    sizes = SMALLEST * 2 ** np.arange(doublings + 1)
     distances, slacks = [], []
-    for code in CODES:
-        row = [beliefs(code, int(size)) for size in sizes]
+    for code in codes:
+        row = [beliefs(code, size) for size in sizes]
         distances.append([distance(told) for told in row])
         each = ((c, b, t) for told in row for c, b, t in zip(courses, told, truths, strict=True))
         slacks.append(min(slack(*of) for of in each))
     residual, raster = _close_up(root)
     limit = float(distance(beliefs("rates", 1)))
-    return Result(sizes, np.array(distances), limit, np.array(slacks), residual, raster)
+    return Result(np.array(sizes), np.array(distances), limit, np.array(slacks), residual, raster)
 
 
 def slopes(result: Result) -> Float[np.ndarray, " codes"]:

@@ -8,6 +8,7 @@ from experiments.spiking_populations import (
     ALONE,
     CODES,
     COORDINATED,
+    FITTED,
     Config,
     course,
     exact,
@@ -15,6 +16,7 @@ from experiments.spiking_populations import (
     run,
     slack,
     slopes,
+    study,
     summary,
 )
 
@@ -80,11 +82,19 @@ def test_a_bad_setting_is_refused_by_name(name, value):
         Config(**{name: value})
 
 
+def test_a_code_does_the_same_whatever_else_is_studied(result):
+    alone = study(SMALL, ("coupled, mismatched",), (32,))
+    row = CODES.index("coupled, mismatched")
+    assert alone.distance.shape == (1, 1)
+    assert alone.distance[0, 0] == result.distance[row, 1]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_slopes_at_full_size():
-    full = run(Config())
-    found = dict(zip(CODES, slopes(full), strict=True))
+def test_slopes_of_the_full_worlds():
+    """Of the sizes that slopes are fitted to, the ends and the middle."""
+    codes = (*ALONE, *COORDINATED)
+    full = study(Config(), codes, (16, 64, FITTED))
+    found = dict(zip(codes, slopes(full), strict=True))
     assert full.limit <= 1e-3
     assert full.slack.min() >= -1e-9
     for code in ALONE:
