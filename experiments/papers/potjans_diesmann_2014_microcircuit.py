@@ -39,7 +39,7 @@ POPULATIONS = "L2/3e", "L2/3i", "L4e", "L4i", "L5e", "L5i", "L6e", "L6i"
 FULL_SIZES = np.array([20_683, 5_834, 21_915, 5_479, 4_850, 1_065, 14_395, 2_948])
 # spikes/s in the authors' NEST run of the full model; the missing input is reckoned from them
 FULL_HZ = np.array([0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829])
-# the same circuit in NEST 3.10.0, scaled alike: rates are means of 3 s of seed 1 and 10 s of seed 2,
+# the same in NEST 3.10.0, scaled alike: rates are means of 3 s of seed 1 and 10 s of seed 2,
 # which differ by up to 7 %; CVs are those of 3 s, for they grow with time
 NEST_HZ = np.array([0.495, 2.125, 3.975, 5.016, 6.649, 7.823, 0.839, 7.038])
 NEST_CV = np.array([0.715, 0.762, 0.762, 0.789, 0.769, 0.755, 0.735, 0.766])
