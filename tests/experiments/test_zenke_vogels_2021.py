@@ -15,6 +15,7 @@ def accuracies(values):
     return paper.Result(accuracy, np.ones((*accuracy.shape, 20)), accuracy)
 
 
+@pytest.mark.slow
 def test_every_unit_fires_once_in_the_first_half():
     times, labels = paper.points()
     assert times.shape == (paper.TRAIN + paper.TEST, paper.UNITS)
