@@ -62,6 +62,9 @@ class Solver(eqx.Module):
 
     def run(self, clamped: Clamped, chart: Chart) -> Ran:
         """The loop over `measure` and `update`, and `finish` on its end."""
+        if not jax.tree.leaves(chart.start):  # every node is clamped: there is nothing to infer
+            energy = lambda point: Solver.measure(self, clamped, chart, point)
+            return self.steps(energy, lambda point, memory, _: (point, memory), chart.start, ())
         measure = lambda point: self.measure(clamped, chart, point)
         update = lambda point, memory, measured: self.update(
             clamped, chart, point, memory, measured

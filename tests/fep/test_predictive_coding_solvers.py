@@ -356,3 +356,14 @@ def test_a_categorical_hidden_node_has_no_error_coordinate():
 def test_chain_state_is_a_tuple_of_hidden_values():
     network = chain(multilayer((2, 3, 2), jnp.tanh, key=jax.random.key(0)).layers)
     assert isinstance(network.init(jnp.ones(2), jnp.ones(2)), PCState)
+
+
+@pytest.mark.parametrize(
+    "solver", [BarzilaiBorwein(2), GaussNewton(2), GaussNewtonCG(2), NewtonCG(2)]
+)
+def test_a_layer_without_hidden_values_has_nothing_to_infer(solver):
+    network = multilayer((3, 2), jnp.tanh, key=jax.random.key(0))
+    settled = solver(network, jnp.ones(3), jnp.zeros(2))
+    energy = network.energy(PCState(()), jnp.ones(3), jnp.zeros(2))
+    np.testing.assert_allclose(settled.energies, energy, rtol=1e-6)
+    assert settled.residual == 0
