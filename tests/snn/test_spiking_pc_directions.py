@@ -4,8 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from experiments.data import digits
 from fep.predictive_coding.energies import Gaussian, LearnedGaussian
 from fep.predictive_coding.network import Node, multilayer
 from hw.lower import lower, lower_raster
@@ -123,6 +125,51 @@ def test_traces_learn_both_streams_down_the_slope_of_the_settled_energy():
             assert float(jnp.abs(b.weight).max()) > 0.01
             np.testing.assert_allclose(a.weight, b.weight, atol=1e-6)  # spikes of 2^-25
             np.testing.assert_allclose(a.bias, b.bias, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_one_network_learns_to_recognise_digits_and_to_imagine_them():
+    """A tenth is chance; imagined digits are held against the means of their classes."""
+    train, test = digits()
+    widths, code = (64, 48, 10), NonAdjacentCode(4.0, 14)
+    up = multilayer(widths, jnp.tanh, key=jax.random.key(0))
+    down = multilayer(widths[::-1], jnp.tanh, key=jax.random.key(1))
+    quiet = tuple(Node(node.name, Gaussian(4.0)) for node in down.nodes[1:])
+    down = eqx.tree_at(lambda n: n.nodes[1:], down, quiet)
+    rule = BidirectionalTracePlasticity((code,) * 3, (code,) * 4, 0.1, 8)
+    adam = optax.adam(3e-3)
+    weights, still = eqx.partition(BidirectionalNetwork(up, down), eqx.is_array)
+
+    @eqx.filter_jit
+    def learn(weights, memory, rows):
+        def update(carry, rows):
+            weights, memory = carry
+            batch = inputs[rows], jax.nn.one_hot(labels[rows], 10)
+            slope = eqx.filter(rule(eqx.combine(weights, still), batch)[1], eqx.is_array)
+            change, memory = adam.update(slope, memory, weights)
+            return (optax.apply_updates(weights, change), memory), None
+
+        inputs, labels = jnp.asarray(train.inputs), jnp.asarray(train.labels)
+        return jax.lax.scan(update, (weights, memory), rows)[0]
+
+    memory, rng = adam.init(weights), np.random.default_rng(0)
+    for _ in range(6):
+        order = rng.permutation(len(train.labels))[: 32 * 44].reshape(44, 32)
+        weights, memory = learn(weights, memory, jnp.asarray(order))
+    network = eqx.combine(weights, still)
+
+    def settled(name, samples):
+        task = BidirectionalNetwork(network.up.clamping(name), network.down)
+        settle = SpikingBidirectionalPC(task, (code,) * 3, (code,) * 4, 0.1, 40).settle
+        many = eqx.filter_jit(lambda samples: jax.vmap(settle)(samples).state.values)
+        return many(jnp.asarray(samples))
+
+    recognised = np.argmax(settled("0", test.inputs)[-1], axis=1)
+    assert np.mean(recognised == test.labels) >= 0.85
+    imagined = settled("2", np.eye(10, dtype=np.float32))[0]
+    means = np.stack([test.inputs[test.labels == c].mean(axis=0) for c in range(10)])
+    unexplained = np.sum((imagined - means) ** 2) / np.sum((means - means.mean(axis=0)) ** 2)
+    assert unexplained <= 0.25
 
 
 def test_where_the_way_down_is_not_heard_the_way_up_spikes_as_it_does_alone():
