@@ -8,7 +8,7 @@ of spikes anew.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -41,6 +41,7 @@ DIGITS = 1, 2, 3, 4  # binary ones, of images by phases
 STEPS = 64  # of an image
 RANK_WEIGHT = 0.95  # of a spike, over that of the spike before it
 PENALTIES = 1e-2, 1e-1, 1.0, 10.0, 100.0
+Image, Trains = Float[Array, " pixels"], Float[Array, "steps pixels"]
 COLOURS = {"rate": VERMILION, "count": ORANGE, "latency": BLUE, "phase": GREEN, "rank": BLACK}
 
 
@@ -130,10 +131,10 @@ def disturb(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def receive(name: str, samples: int, jitter: Array, loss: Array, key: PRNGKeyArray):
+def receive(code: Code, samples: int, jitter: Array, loss: Array, key: PRNGKeyArray):
     """Levels sent and values received, and spikes sent a value."""
     kv, kc, kd = jax.random.split(key, 3)
-    code, sent = CODES[name], jax.random.randint(kv, (samples,), 0, LEVELS)
+    sent = jax.random.randint(kv, (samples,), 0, LEVELS)
     trains = code.encode(jnp.asarray(levels())[sent], kc)
     received = code.decode(disturb(trains, jitter, loss, key=kd))
     return sent, received, jnp.mean(jnp.sum(trains, axis=0))
@@ -156,7 +157,7 @@ def information(sent: Int[np.ndarray, " n"], received: Float[np.ndarray, " n"]) 
 def bits_a_spike(name: str, jitter: float, loss: float, config: Config) -> float:
     """Information that arrives, over the spikes that were sent."""
     key = jax.random.key(config.seed)
-    sent, received, spikes = receive(name, config.samples, jitter, loss, key)
+    sent, received, spikes = receive(CODES[name], config.samples, jitter, loss, key)
     return information(np.asarray(sent), np.asarray(received)) / float(spikes)
 
 
@@ -182,42 +183,61 @@ def accuracy(train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"]) ->
     return float(right(fit(train, classes, best), test, data.test.labels))
 
 
-Sent = tuple[Float[Array, "n pixels"], Float[Array, " n"]]  # images as decoded; spikes of each
+def rate_image(budget: int, image: Image, key: PRNGKeyArray) -> tuple[Image, Trains]:
+    """Poisson spikes at rates that spend the budget on an image of mean brightness."""
+    trains = poisson_code(image * budget / (brightness() * STEPS), STEPS, key=key)
+    return rate_decode(trains), trains
+
+
+def count_image(budget: int, image: Image, _: PRNGKeyArray) -> tuple[Image, Trains]:
+    """Whole numbers of spikes, coarser the smaller the budget."""
+    trains = burst_code(jnp.rint(image * budget / brightness()) / STEPS, STEPS, STEPS)
+    return rate_decode(trains), trains
+
+
+def latency_image(budget: int, image: Image, _: PRNGKeyArray) -> tuple[Image, Trains]:
+    """Bright pixels first, dark ones never, until the step in which the budget is spent."""
+    trains = jnp.where(image[None] > 0, latency_code(image, STEPS), 0)
+    count = jnp.sum(trains, axis=1)
+    trains = jnp.where((jnp.cumsum(count) - count)[:, None] < budget, trains, 0)
+    return latency_decode(trains), trains
+
+
+def rank_image(budget: int, image: Image, _: PRNGKeyArray) -> tuple[Image, Trains]:
+    """The brightest pixels in order, each worth a little less than the one before."""
+    trains = rank_order_code(image)[:budget]
+    return RANK_WEIGHT ** jnp.arange(len(trains)) @ trains, trains
+
+
+def phase_image(bits: int, image: Image, _: PRNGKeyArray) -> tuple[Image, Trains]:
+    """The first binary digits; here the budget is their number."""
+    trains = phase_code(image, bits)
+    return phase_decode(trains), trains
+
+
+SENDERS = {
+    "rate": (rate_image, BUDGETS),
+    "count": (count_image, BUDGETS),
+    "latency": (latency_image, BUDGETS),
+    "phase": (phase_image, DIGITS),
+    "rank": (rank_image, BUDGETS),
+}
+
+
+@cache
+def brightness() -> float:
+    """Of all pixels of a training image together."""
+    return float(np.mean(np.sum(digits().train.inputs, axis=1)))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def sent_images(
-    name: str, budget: int, images: Float[Array, "n pixels"], key: PRNGKeyArray
-) -> Sent:
-    """Images as they arrive with about `budget` spikes each.
-
-    Temporal codes stop at the first spikes; the others are made coarser.
-    """
-    brightness = float(np.mean(np.sum(digits().train.inputs, axis=1)))
-
-    def one(image, key):
-        if name == "rate":
-            trains = poisson_code(image * budget / (brightness * STEPS), STEPS, key=key)
-            return rate_decode(trains), jnp.sum(trains)
-        if name == "count":
-            trains = burst_code(jnp.rint(image * budget / brightness) / STEPS, STEPS, STEPS)
-            return rate_decode(trains), jnp.sum(trains)
-        if name == "latency":
-            trains = jnp.where(image[None] > 0, latency_code(image, STEPS), 0)
-            order = jnp.cumsum(jnp.sum(trains, axis=1)) - jnp.sum(trains, axis=1)
-            trains = jnp.where(order[:, None] < budget, trains, 0)  # the step that exceeds it ends
-            return latency_decode(trains), jnp.sum(trains)
-        ranks = rank_order_code(image)[:budget]
-        return RANK_WEIGHT ** jnp.arange(len(ranks)) @ ranks, jnp.sum(ranks)
-
-    return jax.vmap(one)(images, jax.random.split(key, len(images)))
-
-
-@partial(jax.jit, static_argnums=0)
-def phase_images(bits: int, images: Float[Array, "n pixels"]) -> Sent:
-    """Images cut to so many binary digits."""
-    trains = jax.vmap(lambda image: phase_code(image, bits))(images)
-    return jax.vmap(phase_decode)(trains), jnp.sum(trains, axis=(1, 2))
+    send: Callable, budget: int, images: Float[Array, "n pixels"], key: PRNGKeyArray
+) -> tuple[Float[Array, "n pixels"], Float[Array, " n"]]:
+    """Images as they arrive, and spikes of each."""
+    keys = jax.random.split(key, len(images))
+    received, trains = jax.vmap(partial(send, budget))(images, keys)
+    return received, jnp.sum(trains, axis=(1, 2))
 
 
 def run(config: Config) -> Result:
@@ -228,13 +248,9 @@ def run(config: Config) -> Result:
     lost = {name: np.array([bits_a_spike(name, 0.0, p, config) for p in LOSSES]) for name in CODES}
     data, key = digits(), jax.random.key(config.seed)
     images = jnp.concatenate([jnp.asarray(part.inputs) for part in (data.train, data.test)])
-    ways = {
-        name: [sent_images(name, budget, images, key) for budget in BUDGETS]
-        for name in ("rate", "count", "latency", "rank")
-    }
-    ways["phase"] = [phase_images(bits, images) for bits in DIGITS]
     spikes, right = {}, {}
-    for name, found in ways.items():
+    for name, (send, budgets) in SENDERS.items():
+        found = [sent_images(send, budget, images, key) for budget in budgets]
         first = len(data.train.inputs)
         spikes[name] = np.array([float(jnp.mean(count[first:])) for _, count in found])
         right[name] = np.array([accuracy(*np.split(np.asarray(x), [first])) for x, _ in found])
