@@ -144,7 +144,8 @@ def connections(seed: int) -> Rows:
     for target, source in np.ndindex(number.shape):
         count = int(number[target, source])
         own = jax.random.fold_in(key, target * len(size) + source)
-        edges = total_number(size[source], size[target], count, key=jax.random.fold_in(own, 0))
+        shape = int(size[source]), int(size[target])
+        edges = total_number(*shape, count, key=jax.random.fold_in(own, 0))
         random = generator(jax.random.fold_in(own, 1))
         pre.append(edges.pre + start[source])
         post.append(edges.post + start[target])

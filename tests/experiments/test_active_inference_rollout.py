@@ -44,6 +44,7 @@ def theirs(ours):
     return {"action": action, "policies": np.asarray(live()), "observation": observation}
 
 
+@pytest.mark.slow
 def test_who_wants_the_same_does_the_same_work(ours, theirs):
     bench.check_same_work(CASE, ours.agent, theirs)
     theirs = {**theirs, "policies": theirs["policies"] + np.array([[0.0], [0.0], [0.01]])}

@@ -32,6 +32,7 @@ def trained():
         yield losses, paper.result(SETTINGS, state)
 
 
+@pytest.mark.slow
 def test_both_networks_learn(trained):
     losses, result = trained
     for name in losses[0]:
@@ -39,6 +40,7 @@ def test_both_networks_learn(trained):
     assert (result.rate_accuracy > 0.9).all()
 
 
+@pytest.mark.slow
 def test_every_conversion_is_simulated_at_every_step(trained):
     _, result = trained
     assert len(result.accuracy) == 7
@@ -50,6 +52,7 @@ def test_every_conversion_is_simulated_at_every_step(trained):
     assert best >= result.rate_accuracy[1] - 0.03
 
 
+@pytest.mark.slow
 def test_the_summary_counts_points_from_the_right_twin(trained):
     _, result = trained
     rows = {row.label: row.value for row in paper.summary(SETTINGS, result)}
@@ -59,6 +62,7 @@ def test_the_summary_counts_points_from_the_right_twin(trained):
         assert rows[f"lost within 8 steps, {name}"] == pytest.approx(lost)
 
 
+@pytest.mark.slow
 def test_training_repeats_bit_for_bit(trained):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "published", lambda _: Dataset(stripes(64, 0), stripes(10, 1)))

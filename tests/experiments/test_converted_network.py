@@ -38,6 +38,7 @@ def peer(short, monkeypatch, tmp_path):
     monkeypatch.setenv("FEPSTACK_PEER_SPIKINGJELLY", sys.executable)
 
 
+@pytest.mark.slow
 def test_without_a_peer_ours_is_timed_and_the_row_says_so(short, capsys):
     assert main(["bench", "converted_network", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)

@@ -42,6 +42,7 @@ def test_the_first_trial_is_spm_s():
     np.testing.assert_allclose(result.learned, GOLDEN["out_d_1"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_cue_is_asked_at_first_and_no_longer_at_last(courses):
     cue, arm, _, _ = courses
     assert (cue[:8] == 1).all()

@@ -6,6 +6,7 @@ import pytest
 from experiments import growth_of_cost as growth
 
 
+@pytest.mark.slow
 def test_events_are_those_of_the_spikes_and_activity_stays_as_networks_grow():
     config = growth.Config(largest=2_000, degree=10, steps=100, compared=1_000)
     result = growth.run(config)

@@ -27,6 +27,7 @@ def printed_program(seed):
     return fired
 
 
+@pytest.mark.slow
 def test_networks_fire_and_swing_as_those_of_the_printed_program():
     result = paper.run(paper.Config(networks=4))
     rasters = [printed_program(seed) for seed in range(4)]

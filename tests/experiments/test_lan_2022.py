@@ -64,6 +64,7 @@ def test_the_slope_of_a_weight_is_the_product_of_its_own_error_and_times(layer):
     assert (own[earlier] >= 0).all()  # strengthened, all of what came before
 
 
+@pytest.mark.slow
 def test_a_silent_neuron_learns_to_rise(layer):
     neurons, times = layer
     quiet = FirstSpike(jnp.full((1, 12), 1e-3))
@@ -78,6 +79,7 @@ def test_codes():
     assert targets_of(np.array([2])).argmin() == 2
 
 
+@pytest.mark.slow
 def test_most_neurons_fire_before_learning():
     net = network((64, 32, 10), key=jax.random.key(0))
     times = times_of(np.random.default_rng(0).random((1, 64)))[0]

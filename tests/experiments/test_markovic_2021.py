@@ -83,8 +83,8 @@ def test_quantiles_are_the_beta_distribution_s():
     [
         (FreeEnergy(Partial(approximate_free_energy, preference=jnp.array(0.5))), (0.0, 0.55)),
         (FreeEnergy(Partial(approximate_free_energy, preference=jnp.array(0.0))), (0.55, 0.9)),
-        (OptimisticThompson(0.01), (0.0, 0.7)),
-        (BayesianUpperBound(0.01), (0.0, 0.7)),
+        pytest.param(OptimisticThompson(0.01), (0.0, 0.7), marks=pytest.mark.slow),
+        pytest.param(BayesianUpperBound(0.01), (0.0, 0.7), marks=pytest.mark.slow),
     ],
 )
 def test_who_prefers_winning_misses_the_best_arm_less_than_chance(rule, share_missed):

@@ -47,6 +47,7 @@ def test_what_ours_is_held_against_is_the_published_table():
         assert PUBLISHED[ours] == tuple(tuple(table[theirs][name]) for name in names)
 
 
+@pytest.mark.slow
 def test_a_change_costs_one_episode(inferred):
     """The published per-episode scores: chance at first, 0 after a change, and 100 else."""
     scores = inferred[0]
@@ -80,6 +81,7 @@ def test_unsure_moves_go_astray_to_the_neighbours_in_reading_order():
     assert sure[0].max() > unsure[0].max()
 
 
+@pytest.mark.slow
 def test_rivals_learn_where_the_goal_is_and_are_fooled_by_a_change():
     contexts = switches(60, (40, 60))
     learner = _scores(MANY, q_learning, LAKE, contexts, jnp.full(60, 0.1), KEY)

@@ -53,6 +53,7 @@ def test_the_hint_is_first_as_often_as_printed_and_policies_are_spm_s():
         np.testing.assert_allclose(result.policies[i], golden[f"rs{rs}_R"][:, 0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_hints_fade_as_in_twelve_runs_of_the_scripts(steady):
     """Shares over 12 agents and over their 12 runs, trials 1 to 12; a sum of two such errors."""
     runs = json.loads((GOLDEN / "spm_behaviour_rates.json").read_text())["runs"]

@@ -47,6 +47,7 @@ def test_the_exact_agent_agrees_with_itself(world):
     assert 0 <= float(np.min(life.reward)) < float(np.max(life.reward)) <= 1
 
 
+@pytest.mark.slow
 def test_coupled_neurons_decide_as_the_exact_agent_and_live_the_same_life(world):
     exact = exact_agent(SMALL, *world)
     spiking = spiking_agent(SMALL, "coupled, mismatched", exact, jax.random.key(0))
@@ -81,6 +82,7 @@ def test_damage_is_what_it_says():
     assert ratio.std() == pytest.approx(0.1, rel=0.2)  # 256 synapses
 
 
+@pytest.mark.slow
 def test_it_is_told_and_drawn(tmp_path):
     shape = len(CODES), len(WORLDS)
     of = lambda value: np.full(shape, value)

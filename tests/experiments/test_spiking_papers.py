@@ -11,6 +11,7 @@ from experiments.papers import diehl_cook_2015_unsupervised_digits as digits
 from experiments.papers import pfister_gerstner_2006_triplets as triplets
 from experiments.papers import song_2000_competitive_hebbian_learning as song
 from experiments.papers import vogels_abbott_2005_irregular_activity as vogels
+from experiments.store import LoadError
 from snn.delivery import EventScatter
 from snn.network import Network, Pathway
 from snn.plasticity import scale_synapses
@@ -20,6 +21,7 @@ def failed(checks):
     return [check for check in checks if not check.passed]
 
 
+@pytest.mark.slow
 def test_irregular_activity_sustains_itself_as_in_brian2_and_nest():
     checks = vogels.verify()
     assert len(checks) == 4
@@ -55,7 +57,13 @@ def test_competition_splits_the_weights_as_in_brian2():
 @pytest.mark.timeout(3600)
 def test_digits_are_learned_without_labels():
     """Needs MNIST, from $FEPSTACK_DATA or the network."""
-    assert failed(digits.verify()) == []
+    try:
+        checks = digits.verify()
+    except LoadError as error:
+        if "expected a connection" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert failed(checks) == []
 
 
 def test_an_image_is_felt_and_learned_event_by_event():

@@ -41,6 +41,7 @@ def test_the_filter_is_the_posterior_of_whole_paths():
     np.testing.assert_allclose(exact(seen)[-1], wanted, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_contraction_bound_holds_in_every_run_and_can_be_broken(result):
     assert result.slack.shape == (len(CODES),)
     assert result.slack.min() >= -1e-9  # rounding
@@ -66,6 +67,7 @@ def test_coupled_residuals_stay_within_the_bound_of_their_mechanism(result):
     )
 
 
+@pytest.mark.slow
 def test_it_is_told_and_drawn(result, tmp_path):
     rows = summary(SMALL, result)
     assert [f"slope in N: {code}" for code in CODES] == [row.label for row in rows[1:-2]]

@@ -44,10 +44,11 @@ def agree(directory, undisturbed):
         assert (directory / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
-def test_ten_kills_change_no_bit(tmp_path, undisturbed):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_change_no_bit(kills, tmp_path, undisturbed):
     moments = random.Random(2017)
     directory = tmp_path / "walk"
-    for chunk in sorted(moments.sample(range(1, LENGTH - 40), 10)):
+    for chunk in sorted(moments.sample(range(1, LENGTH - 40), kills)):
         with begin(directory) as process:
             reach(process, directory, chunk)
             time.sleep(moments.uniform(0, 0.01))  # anywhere in a chunk or a save
@@ -59,6 +60,7 @@ def test_ten_kills_change_no_bit(tmp_path, undisturbed):
     assert not list(directory.glob(".*.tmp")), "files half-written when killed are swept up"
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_directory(tmp_path, refused):
     directory = tmp_path / "walk"
     with begin(directory) as process:

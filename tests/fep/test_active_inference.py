@@ -278,7 +278,9 @@ def tmaze():
 
 
 @pytest.mark.parametrize("planner", [Exhaustive(2), Factorised(Exhaustive(2, PerModality()))])
-@pytest.mark.parametrize("inference", [ExactFilter(), FixedPoint()])
+@pytest.mark.parametrize(
+    "inference", [ExactFilter(), pytest.param(FixedPoint(), marks=pytest.mark.slow)]
+)
 def test_in_the_tmaze_the_cue_comes_first_and_then_the_arm_it_names(planner, inference):
     model = tmaze()
     agent = Agent(model, planner, inference, BestAction())

@@ -80,6 +80,7 @@ def test_the_likelihood_is_the_product_of_the_probabilities_with_which_the_agent
     assert float(found) == pytest.approx(float(expected), abs=1e-10)
 
 
+@pytest.mark.slow
 def test_parameters_of_100_simulated_subjects_are_recovered():
     keys = jax.random.split(jax.random.key(2), 100)
     true = jnp.stack(

@@ -104,6 +104,7 @@ def test_counts_grow_by_what_was_seen_believed_and_done():
     assert float(jnp.sum(later.b[0])) == pytest.approx(0.9 * float(jnp.sum(old.b[0])) + 0.5)
 
 
+@pytest.mark.slow
 def test_a_missing_outcome_teaches_nothing_about_its_likelihood():
     model = learner(3)
     start = prior(model, joint(model))

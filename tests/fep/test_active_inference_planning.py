@@ -181,6 +181,7 @@ def test_the_sophisticated_tree_is_its_recursive_definition(backup):
     np.testing.assert_allclose(plan.value, plan.terms.value, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_pruned_tree_of_full_width_is_the_exhaustive_one():
     model = pomdp(4)

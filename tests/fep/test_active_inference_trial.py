@@ -108,7 +108,9 @@ def check_trial(name, atol):
 TRIALS = ("spm_vbx_rand_1", "spm_vbx_rand_2", "spm_vbx_rand_4", "spm_vbx_tmaze")
 
 
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize(
+    "name", [*TRIALS[:2], pytest.param(TRIALS[2], marks=pytest.mark.slow), TRIALS[3]]
+)
 @pytest.mark.usefixtures("x64")
 def test_beliefs_policies_precision_actions_and_learning_are_those_of_spm(name):
     check_trial(name, EXACT)

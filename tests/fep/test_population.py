@@ -74,6 +74,7 @@ def test_results_are_the_members_own(whole):
         np.testing.assert_allclose(whole[1][i], total, atol=1e-3)  # 1000 summands
 
 
+@pytest.mark.slow
 def test_devices_do_not_change_a_bit(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

@@ -108,6 +108,7 @@ def test_one_step_in_error_coordinates_is_backprop_times_its_rate():
     np.testing.assert_allclose(slope.layers[-1].weight, goal.layers[-1].weight, atol=3e-6)
 
 
+@pytest.mark.slow
 def test_centred_nudging_tends_to_the_equilibrium_slope_of_a_small_target():
     """Nudges on either side cancel what is quadratic: 100 times nearer for a tenth of the nudge."""
     network, batch = chain_and_batch()
@@ -227,6 +228,7 @@ def test_implicit_slopes_are_those_of_unrolled_inference():
     assert jnp.abs(flat(ours)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_regime_meter_knows_backprop_from_equilibrium():
     network, batch = chain_and_batch()
     ends = lambda solver: settle_batch(solver, network, batch)

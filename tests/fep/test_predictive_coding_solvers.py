@@ -122,6 +122,7 @@ def on_states():
         return settled_by_all(ON_STATES, weights, cycles=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_all_solvers_agree_on_twenty_random_acyclic_graphs(on_states):
     found = settled_by_all(ON_ERRORS, random_weights(20))
@@ -169,6 +170,7 @@ def test_one_gauss_newton_step_solves_a_linear_graph_exactly():
             np.testing.assert_allclose(a, b, atol=1e-12)  # float64 rounding
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("output", [Categorical(), Gaussian(0.1)], ids=str)
 def test_solvers_agree_on_a_classifier_with_a_sparse_hidden_prior(output):
@@ -199,7 +201,9 @@ STEEP = jax.tree.map(lambda w: 2.5 * w, DEEP)
 @pytest.mark.parametrize(
     "solver", [BarzilaiBorwein(30), GaussNewton(8), GaussNewtonCG(8), NewtonCG(8)]
 )
-@pytest.mark.parametrize("network", [DEEP, STEEP], ids=["deep", "steep"])
+@pytest.mark.parametrize(
+    "network", [pytest.param(DEEP, marks=pytest.mark.slow), STEEP], ids=["deep", "steep"]
+)
 def test_a_safeguarded_solver_never_climbs(solver, network):
     x = jax.random.normal(jax.random.key(8), (32, 6))
     y = jax.nn.one_hot(jnp.arange(32) % 3, 3)

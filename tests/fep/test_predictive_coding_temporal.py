@@ -132,6 +132,7 @@ def test_langevin_samples_have_the_posterior_s_mean_and_covariance(coordinates):
     np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_ode_ends_where_gauss_newton_does():
     pytest.importorskip("diffrax")

@@ -40,7 +40,11 @@ def emulate(cores, steps):
     return jax.lax.scan(lambda s, d: cores.step(s, d), cores.init(), silent)[1]
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: str(run["neurons"]))
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(r, marks=[pytest.mark.slow] * (r["neurons"] > 2000)) for r in RUNS],
+    ids=lambda run: str(run["neurons"]),
+)
 def test_counts_equal_and_energy_and_time_agree_with_sanafe(run):
     graph, bias, placement = rebuild(run)
     assert graph.synapses.weight.sum() == run["weight_sum"]

@@ -61,6 +61,7 @@ def test_moving_dominates_and_a_batch_lessens_it_by_the_weights_alone():
     assert result.compute_j[0] == pytest.approx(macs * 4.6e-12)
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_on_the_emulated_chip_and_costs_accuracy_at_last():
     config = joule_budget.Config(budgets=2, lowest=90.0, highest=90.0, steps=6, epochs=6)
     result = joule_budget.run(config)
@@ -106,6 +107,7 @@ def test_placement_saves_messages_and_leaves_all_other_work_as_it_was():
         core_map.Config(neurons=10, modules=3)
 
 
+@pytest.mark.slow
 def test_wide_formats_keep_the_accuracy_and_narrow_ones_lose_it():
     config = number_formats.Config(updates=150, trials=2)
     result = number_formats.run(config)

@@ -102,6 +102,7 @@ def test_axons_that_overflow_a_full_core_are_spread_over_more_cores():
     assert index_order(ring, chip).cores == 4  # two neurons a core
 
 
+@pytest.mark.slow
 def test_messages_of_a_convolutional_network_cost_a_third_less_than_in_index_order():
     """Neurons by channel, row and column, as SANA-FE has them, so that order scatters them."""
     shape, nodes, edges = (2, 12, 12), [Node("layer0", 288)], []
@@ -134,6 +135,7 @@ def test_the_busiest_core_is_the_simple_clock_without_its_barrier():
         bottleneck_seconds(graph, placement, TRUENORTH, rates)
 
 
+@pytest.mark.slow
 def test_the_objective_picks_among_what_the_search_finds():
     graph, rates = modular(64, 4, 6, inside=0.8, seed=1), np.ones(64)
     quick = by_traffic(graph, SMALL, objective=bottleneck_seconds)

@@ -1,5 +1,7 @@
 """A small Transformer of random weights, for tests that need none that were trained."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ IDS = jnp.array([3, 1, 4, 1, 5, 9, 2, 0, 0])
 MASK = jnp.arange(9) < 7
 
 
+@eqx.filter_jit
 def linear(outputs, inputs, key):
     kw, kb = jax.random.split(key)
     weight = jax.random.normal(kw, (outputs, inputs)) / inputs**0.5
@@ -33,6 +36,8 @@ def layer(key):
     )
 
 
+@cache
+@eqx.filter_jit
 def encoder(seed=0):
     words, positions, *keys = jax.random.split(jax.random.key(seed), 2 + LAYERS)
     return Encoder(

@@ -19,7 +19,10 @@ embed = eqx.filter_jit(lambda e, ids, mask: jax.vmap(e)(ids, mask).embedding)
 @pytest.fixture(scope="module")
 def pair():
     net = encoder()
-    return net, spiking(net, converter(AdaptiveNeuron(MeanThreshold(0.7))))
+    convert = eqx.filter_jit(
+        lambda net: spiking(net, converter(AdaptiveNeuron(MeanThreshold(0.7))))
+    )
+    return net, convert(net)
 
 
 def lost(pair, spikes):
@@ -32,6 +35,7 @@ def test_corrected_weights_come_nearer_to_the_twin(pair):
     assert lost(pair, corrected) < 0.5 * lost(pair, pair[1])
 
 
+@pytest.mark.slow
 def test_a_firm_hold_leaves_the_weights_as_they_were(pair):
     held = fit(*pair, IDS, MASK, ridge=1e9)
     before, after = (n.layers[1].output.weights.weight for n in (pair[1], held))
@@ -40,6 +44,6 @@ def test_a_firm_hold_leaves_the_weights_as_they_were(pair):
 
 def test_padding_teaches_nothing(pair):
     other = jnp.where(MASK, IDS, 9 - IDS)  # other tokens where there are none
-    first, second = (fit(*pair, ids, MASK, ridge=1e-2) for ids in (IDS, other))
+    first, second = (fit(*pair, ids, MASK, ridge=1e-3) for ids in (IDS, other))
     a, b = (n.layers[0].intermediate.weights.weight for n in (first, second))
     assert jnp.max(jnp.abs(a - b)) < 1e-4

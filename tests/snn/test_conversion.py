@@ -59,7 +59,9 @@ def errors(spikes, x, steps):
     return jnp.mean(jnp.abs(run(spikes, x, steps)[1] - exact[:, None]), axis=(0, 2))
 
 
-@pytest.mark.parametrize("levels", [1, 4, 8])
+@pytest.mark.parametrize(
+    "levels", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_one_layer_is_its_clip_floor_shift_twin_exactly(levels):
     a, b = jax.random.split(jax.random.key(0))
     first, last = eqx.nn.Linear(6, 12, key=a), eqx.nn.Linear(12, 3, key=b)
@@ -140,6 +142,7 @@ def test_a_percentile_clips_the_rarest_activities():
         assert jnp.mean(activity > share) == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_corrections_lower_the_error_of_a_convolutional_network():
     net, x = cnn(), images()
     thresholds, steps = trained_thresholds(net), 4

@@ -28,6 +28,7 @@ def model():
     return decoder, jnp.array(encode(TEXT)[:80])
 
 
+@pytest.mark.slow
 def test_a_streamed_text_has_the_logits_of_the_package_s_whole_one(model):
     from glassllm import GlassLM
 
@@ -49,7 +50,9 @@ def test_a_stream_may_be_cut_anywhere(model):
     assert state.place == 5
 
 
-@pytest.mark.parametrize("k, limit", [(3.0, 0.010), (4.0, 0.006)])
+@pytest.mark.parametrize(
+    "k, limit", [(3.0, 0.010), pytest.param(4.0, 0.006, marks=pytest.mark.slow)]
+)
 def test_spikes_leave_the_predicted_words_nearly_as_they_were(model, k, limit):
     decoder, tokens = model
     spikes = spiking(decoder, converter(AdaptiveNeuron(MeanThreshold(k))))

@@ -64,6 +64,7 @@ def same_bits(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(STRATEGIES)[1:])
 def test_the_network_runs_alike_under_every_strategy(name, reference):
     network = recurrent(STRATEGIES[name])

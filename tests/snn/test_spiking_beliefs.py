@@ -34,6 +34,14 @@ FIRING = {
 }
 
 
+DEAR = "random phases", "mismatched", "coupled", "coupled, mismatched, half dead"
+
+
+def spare(*codes):
+    """The codes, with those that tell nothing new about their kind in the slow selection."""
+    return [pytest.param(c, marks=pytest.mark.slow) if c in DEAR else c for c in codes]
+
+
 def world(seed):
     """A random world with positive A, B and D, and a run of observations and actions in it."""
     rng = np.random.default_rng(seed)
@@ -102,14 +110,14 @@ def test_the_rate_limit_is_the_exact_filter(seed):
     assert distances("rates", seed, 1).max() <= 1e-3
 
 
-@pytest.mark.parametrize("code", ["Poisson", "random phases", "mismatched"])
+@pytest.mark.parametrize("code", spare("Poisson", "random phases", "mismatched"))
 def test_neurons_on_their_own_err_as_one_over_the_root_of_the_population(code):
     """Theory says -1/2; three worlds of 60 steps tell it to within a few hundredths."""
     assert slope(code) == pytest.approx(-0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(
-    "code", ["staggered", "coupled", "coupled, mismatched", "coupled, mismatched, half dead"]
+    "code", spare("staggered", "coupled", "coupled, mismatched", "coupled, mismatched, half dead")
 )
 def test_coordinated_neurons_err_as_one_over_the_population(code):
     """Theory says -1 far above the floor of the rate limit, which shows at 256 neurons."""
@@ -143,7 +151,7 @@ def hilbert(p, q):
     return ratio.max() - ratio.min()
 
 
-@pytest.mark.parametrize("code", FIRING)
+@pytest.mark.parametrize("code", spare(*FIRING))
 def test_errors_contract_as_birkhoff_says_in_every_run(code):
     """A filter step forgets: d_t <= tanh(Delta(B) / 4) d_(t-1) + read-out error of step t."""
     for seed in SEEDS:

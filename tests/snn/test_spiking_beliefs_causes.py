@@ -65,6 +65,7 @@ def learned(code):
     return np.asarray(state.weights, float), np.asarray(state.excitability, float), cycles.belief
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["rates", "coupled"])
 def test_one_pass_of_spikes_finds_the_mixture_that_maximum_likelihood_does(code):
     weights, prior, _ = learned(code)

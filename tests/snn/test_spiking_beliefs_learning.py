@@ -63,6 +63,7 @@ def distance(counts, wanted):
     return 0.5 * np.abs(columns(counts) - columns(wanted)).sum(axis=0).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "neurons, firing, tolerance",
     [

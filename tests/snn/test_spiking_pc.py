@@ -15,8 +15,11 @@ from snn.plasticity import pair_trace
 from snn.spiking_pc import PopulationCodes, SpikingPC, circuit, raster, sharpening
 from snn.spiking_pc_learning import ErrorScaledCodes, TracePlasticity
 
-WIDTHS = (5, 8, 6, 3)
+WIDTHS, SLOW = (5, 8, 6, 3), pytest.mark.slow
 SMALL = multilayer(WIDTHS, jnp.tanh, key=jax.random.key(8))
+# one program for all networks of one shape and code
+RUN = eqx.filter_jit(lambda spiking, x, y: spiking(x, y))
+SETTLE = eqx.filter_jit(lambda spiking, *seen: spiking.settle(*seen))
 
 
 def build(seed, code, *, widths=WIDTHS, steps=6, blur=()):
@@ -34,15 +37,20 @@ def drawn_codes(depth):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("widths", [(4, 3), (5, 8, 6, 3)], ids=len)
+@pytest.mark.parametrize("widths", [pytest.param((4, 3), marks=SLOW), WIDTHS], ids=len)
 @pytest.mark.parametrize(
-    "code, octaves", [(HalvingCode(0.7, 5), 0), (HalvingCode(1.3, 9), 0), (drawn_codes, 3)]
+    "code, octaves",
+    [
+        (HalvingCode(0.7, 5), 0),
+        pytest.param(HalvingCode(1.3, 9), 0, marks=SLOW),
+        (drawn_codes, 3),
+    ],
 )
 def test_traces_deposit_the_hebbian_product_of_the_coded_end_states(widths, code, octaves):
     code = code if isinstance(code, HalvingCode) else code(len(widths) - 1)
     blur = sharpening(6, octaves, 2)
     spiking, x, y = build(len(widths), code, widths=widths, blur=blur)
-    trial = eqx.filter_jit(spiking)(x, y)
+    trial = RUN(spiking, x, y)
     for deposit, h, r in zip(
         trial.deposits, trial.state.error_traces, trial.state.value_traces, strict=True
     ):
@@ -54,7 +62,7 @@ def test_traces_deposit_the_hebbian_product_of_the_coded_end_states(widths, code
 def test_each_weight_change_follows_from_the_spike_trains_of_its_own_two_ends():
     """Replay: one synapse at a time, from its pre and its post train and nothing else."""
     spiking, x, y = build(0, HalvingCode(0.7, 5))
-    trial = eqx.filter_jit(spiking)(x, y)
+    trial = RUN(spiking, x, y)
     trains, sizes = raster(trial), np.asarray(spiking.code.sizes)
 
     def replay(pre, post):
@@ -87,12 +95,13 @@ def test_no_weight_change_reads_a_spike_or_trace_of_another_unit():
         np.testing.assert_array_equal(reads, np.broadcast_to(unit > 0, reads.shape))
 
 
+@SLOW
 @pytest.mark.usefixtures("x64")
 def test_as_the_code_refines_the_spiking_network_settles_where_gradient_flow_does():
     distances = []
     for halvings in (6, 14):
         spiking, x, y = build(3, HalvingCode(1.0, halvings), widths=(5, 8, 3))
-        trial = eqx.filter_jit(spiking)(x, y)
+        trial = RUN(spiking, x, y)
         exact = eqx.filter_jit(GradientFlow(0.2, spiking.steps))(spiking.network, x, y)
         distances.append(float(jnp.abs(trial.state.values[1] - exact.state.activities[0]).max()))
     # the finest spike bounds what a trace can miss: 2^-5 and 2^-13 of one unit, here 256 apart
@@ -100,7 +109,7 @@ def test_as_the_code_refines_the_spiking_network_settles_where_gradient_flow_doe
     assert distances[1] < distances[0] / 64
 
 
-@pytest.mark.parametrize("halvings, least", [(6, 0.998), (8, 0.9995)])
+@pytest.mark.parametrize("halvings, least", [pytest.param(6, 0.998, marks=SLOW), (8, 0.9995)])
 def test_the_deposit_points_along_the_rate_gradient(halvings, least):
     """Cosine by layer over 64 samples, the worst of four networks at their start."""
     x = jax.random.uniform(jax.random.key(1), (64, 64))
@@ -126,6 +135,7 @@ def test_the_deposit_points_along_the_rate_gradient(halvings, least):
     assert min(float(cosine(key).min()) for key in keys) >= least
 
 
+@SLOW
 def test_a_batch_deposits_the_mean_of_its_samples():
     network = multilayer(WIDTHS, jnp.tanh, key=jax.random.key(4))
     batch = (jax.random.uniform(jax.random.key(5), (3, 5)), jnp.eye(3))
@@ -140,7 +150,7 @@ def test_a_batch_deposits_the_mean_of_its_samples():
 
 def test_the_raster_holds_every_spike_in_its_own_substep():
     spiking, x, y = build(6, HalvingCode(1.0, 4))
-    trial = eqx.filter_jit(spiking)(x, y)
+    trial = RUN(spiking, x, y)
     trains = raster(trial)
     substeps = 4 * (3 + 1 + 2 * spiking.steps)  # sweep, first errors, settle steps
     assert {name: train.shape for name, train in trains.items()} == {
@@ -177,7 +187,7 @@ def test_the_circuit_is_the_network_and_its_transpose():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("free_root", [False, True])
+@pytest.mark.parametrize("free_root", [pytest.param(False, marks=SLOW), True])
 def test_precision_is_the_gain_of_errors_and_a_free_root_is_drawn_to_its_prior(free_root):
     """Against gradient flow on the same energies, with spikes too fine to matter."""
     base = multilayer((4, 6, 5), jnp.tanh, key=jax.random.key(11))
@@ -190,7 +200,7 @@ def test_precision_is_the_gain_of_errors_and_a_free_root_is_drawn_to_its_prior(f
     x, y = jax.random.normal(jax.random.key(12), (4,)), jnp.linspace(-1, 1, 5)
     sample = (y,) if free_root else (x, y)
     spiking = SpikingPC(network, NonAdjacentCode(8.0, 29), rate=0.1, steps=8)
-    settled = eqx.filter_jit(spiking.settle)(*sample)
+    settled = SETTLE(spiking, *sample)
     exact = eqx.filter_jit(GradientFlow(0.1, 8))(network, *sample)
     free = settled.state.values[0 if free_root else 1 : 2]
     for z, wanted in zip(free, exact.state.activities, strict=True):
@@ -220,7 +230,7 @@ def test_a_unit_without_precision_is_filled_in():
 
 def test_counting_settles_as_recording_does():
     spiking, x, y = build(9, drawn_codes(3), blur=sharpening(6, 2, 1))
-    trial, settled = eqx.filter_jit(spiking)(x, y), eqx.filter_jit(spiking.settle)(x, y)
+    trial, settled = RUN(spiking, x, y), SETTLE(spiking, x, y)
     jax.tree.map(np.testing.assert_array_equal, trial.state, settled.state)
     total = lambda start, spikes: [
         float(jnp.abs(a).sum() + jnp.abs(b).sum()) for a, b in zip(start, spikes, strict=True)
@@ -232,7 +242,7 @@ def test_counting_settles_as_recording_does():
 def test_an_input_beyond_the_first_cycle_is_refused():
     spiking, x, y = build(10, HalvingCode(1.0, 4))
     with pytest.raises(RuntimeError, match="raise `largest`"):
-        eqx.filter_jit(spiking.settle)(3 + x, y)
+        SETTLE(spiking, 3 + x, y)
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ def test_one_network_learns_to_recognise_digits_and_to_imagine_them():
     assert unexplained <= 0.25
 
 
+@pytest.mark.slow
 def test_where_the_way_down_is_not_heard_the_way_up_spikes_as_it_does_alone():
     network = both_ways(heard=-80.0)
     spiking = SpikingBidirectionalPC(network, (CODE,) * 3, (CODE,) * 4, rate=0.2, steps=6)

@@ -58,6 +58,7 @@ def test_leaking_traces_are_exponential_windows():
         np.testing.assert_allclose(leaking.post_traces[t], before, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_small_errors_are_told_as_well_as_large_ones():
     """Targets a share of the way from the prediction: fixed thresholds hardly hear them."""
     share = 2.0**-5

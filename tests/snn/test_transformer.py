@@ -30,6 +30,17 @@ from snn.transformer import converter, spiking
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "minilm" / "minilm_golden.npz")
 encode = eqx.filter_jit(lambda e, ids, mask: jax.vmap(e)(ids, mask))
 embed = eqx.filter_jit(lambda e, ids, mask: e(ids, mask).embedding)
+SLOW = pytest.mark.slow
+
+
+def embedding(change):
+    """Of the encoder, changed; in one program with the change."""
+    return eqx.filter_jit(lambda net: change(net)(IDS, MASK).embedding)(encoder())
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return embedding(lambda net: net)
 
 
 def turned(n):
@@ -89,9 +100,9 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
         pretrained.minilm()
 
 
-@pytest.mark.parametrize("n", [1, 8, 12, 48, 384])
+@pytest.mark.parametrize("n", [1, 12, *(pytest.param(n, marks=SLOW) for n in (8, 48)), 384])
 def test_rotation_is_orthogonal_with_equal_entries(n):
-    matrix = jax.vmap(turned(n))(jnp.eye(n)).T
+    matrix = np.asarray(jax.jit(lambda x: jax.vmap(turned(n))(x))(np.eye(n, dtype=np.float32))).T
     np.testing.assert_allclose(np.abs(matrix), n**-0.5, rtol=1e-5)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(n), atol=1e-5)
 
@@ -99,7 +110,9 @@ def test_rotation_is_orthogonal_with_equal_entries(n):
 def test_rotation_of_a_power_of_two_is_sylvester_s():
     rotation = Hadamard(jnp.ones(16))
     x = jax.random.normal(jax.random.key(0), (16,))
-    np.testing.assert_allclose(rotation(x), hadamard(16) @ np.asarray(x) / 4, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(rotation.__call__)(x), hadamard(16) @ np.asarray(x) / 4, atol=1e-6
+    )
 
 
 def test_a_rotation_that_no_matrix_gives_is_refused():
@@ -107,18 +120,23 @@ def test_a_rotation_that_no_matrix_gives_is_refused():
         Hadamard(jnp.ones(20))
 
 
+@SLOW
 def test_weights_folded_into_a_rotation_read_rotated_inputs():
-    x, weight = jax.random.normal(jax.random.key(1), (48,)), linear(5, 48, jax.random.key(2)).weight
-    np.testing.assert_allclose(turned(48).fold(weight) @ turned(48)(x), weight @ x, atol=1e-5)
+    x = np.random.default_rng(1).normal(size=48).astype(np.float32)
+    weight = np.random.default_rng(2).normal(size=(5, 48)).astype(np.float32) / 7
+    both = jax.jit(lambda w, x: (turned(48).fold(w), turned(48)(x)))(weight, x)
+    np.testing.assert_allclose(np.asarray(both[0]) @ both[1], weight @ x, atol=1e-5)
 
 
 @pytest.mark.parametrize("bits, group", [(8, 24), (4, 8), (2, 12)])
 def test_quantised_weights_are_off_by_half_a_step_at_most(bits, group):
-    weight = linear(7, 24, jax.random.key(0)).weight
-    quantised = GroupedWeights.of(weight, bits=bits, group=group)
-    assert jnp.max(jnp.abs(quantised.codes)) == 2 ** (bits - 1) - 1
-    step = jnp.repeat(quantised.scales, group, axis=0).T
-    assert (jnp.abs(quantised.weight - weight) <= 0.5001 * step).all()
+    weight = np.random.default_rng(0).normal(size=(7, 24)).astype(np.float32)
+    round_off = jax.jit(lambda w: GroupedWeights.of(w, bits=bits, group=group))
+    codes, scales = (np.asarray(a) for a in jax.tree.leaves(round_off(weight)))
+    assert np.abs(codes).max() == 2 ** (bits - 1) - 1
+    step = np.repeat(scales, group, axis=0).T
+    stood_for = (codes * scales[:, None]).reshape(24, 7).T
+    assert (np.abs(stood_for - weight) <= 0.5001 * step).all()
 
 
 @pytest.mark.parametrize("settings", [{"bits": 9, "group": 8}, {"bits": 8, "group": 7}])
@@ -129,16 +147,21 @@ def test_weights_that_cannot_be_quantised_so_are_refused(settings):
 
 def test_what_the_encoder_sums_is_what_its_spikes_sum_one_by_one():
     neuron, code = AdaptiveNeuron(PeakThreshold(15.0)), SignedBinary(4)
-    weights = GroupedWeights.of(linear(6, 24, jax.random.key(0)).weight, bits=8, group=8)
     spike_by_spike = lambda codes, planes: accumulate(codes, planes, code.radix)
-    x = jax.random.normal(jax.random.key(1), (50, 24))
-    counts, threshold = jax.vmap(neuron)(x)
-    planes = jax.vmap(code.encode)(counts.reshape(50, 3, 8))
-    groups = jax.vmap(spike_by_spike, in_axes=(0, 1))
-    sums = jax.vmap(groups, in_axes=(None, 0))(weights.codes, planes)
-    np.testing.assert_array_equal(weights.accumulate(counts), sums)
-    scaled = jnp.sum(sums * weights.scales[None], axis=1) * threshold[:, None]
-    y, sent = SpikingLinear(neuron, weights)(x)
+    x = np.random.default_rng(1).normal(size=(50, 24)).astype(np.float32)
+
+    @jax.jit
+    def both(weight, x):
+        weights = GroupedWeights.of(weight, bits=8, group=8)
+        counts, threshold = jax.vmap(neuron)(x)
+        planes = jax.vmap(code.encode)(counts.reshape(50, 3, 8))
+        groups = jax.vmap(spike_by_spike, in_axes=(0, 1))
+        sums = jax.vmap(groups, in_axes=(None, 0))(weights.codes, planes)
+        scaled = jnp.sum(sums * weights.scales[None], axis=1) * threshold[:, None]
+        return counts, sums, weights.accumulate(counts), scaled, SpikingLinear(neuron, weights)(x)
+
+    counts, sums, at_once, scaled, (y, sent) = both(linear(6, 24, jax.random.key(0)).weight, x)
+    np.testing.assert_array_equal(at_once, sums)
     np.testing.assert_allclose(y, scaled, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(sent.counts, counts)
 
@@ -163,14 +186,15 @@ def test_special_neurons_do_as_they_say():
 
 
 def test_a_fitted_threshold_never_loses_to_the_peak():
-    x = jax.random.normal(jax.random.key(0), (100, 384))  # as it is after a rotation
+    # as it is after a rotation
+    x = np.random.default_rng(0).normal(size=(100, 384)).astype(np.float32)
     costs = ()
-    for neuron in (FittedNeuron(7), AdaptiveNeuron(PeakThreshold(7.5), limit=7)):
-        counts, v = jax.vmap(neuron)(x)
-        assert jnp.max(jnp.abs(counts)) <= 7
-        costs += (jnp.sum((counts * v[:, None] - x) ** 2, axis=1),)
+    neurons = FittedNeuron(7), AdaptiveNeuron(PeakThreshold(7.5), limit=7)
+    for counts, v in jax.jit(lambda x: [jax.vmap(neuron)(x) for neuron in neurons])(x):
+        assert np.abs(counts).max() <= 7
+        costs += (np.sum((counts * np.asarray(v)[:, None] - x) ** 2, axis=1),)
     assert (costs[0] <= costs[1] + 1e-6).all()
-    assert jnp.mean(costs[0]) < 0.9 * jnp.mean(costs[1])
+    assert np.mean(costs[0]) < 0.9 * np.mean(costs[1])
 
 
 def test_a_zero_token_stays_silent():
@@ -178,13 +202,13 @@ def test_a_zero_token_stays_silent():
         np.testing.assert_array_equal(neuron(jnp.zeros(8))[0], 0)
 
 
-def test_fine_thresholds_leave_the_encoder_as_it_was():
-    net = encoder()
-    exact = embed(net, IDS, MASK)
+@SLOW
+def test_fine_thresholds_leave_the_encoder_as_it_was(exact):
     convert = converter(AdaptiveNeuron(PeakThreshold(2.0**20)), rotation=turned)
-    spikes = spiking(net, convert, SpikingAttention(AdaptiveNeuron(PeakThreshold(2.0**20))))
+    attention = SpikingAttention(AdaptiveNeuron(PeakThreshold(2.0**20)))
     # float32 rounds at 1e-7, a count at 1e-6 of the peak
-    np.testing.assert_allclose(embed(spikes, IDS, MASK), exact, atol=2e-5)
+    found = embedding(lambda net: spiking(net, convert, attention))
+    np.testing.assert_allclose(found, exact, atol=2e-5)
 
 
 def test_every_projection_is_converted():
@@ -222,6 +246,7 @@ def test_linear_attention_streams_what_its_matrix_form_computes():
     np.testing.assert_allclose(jnp.moveaxis(streamed, 0, 1), whole, atol=1e-6)
 
 
+@SLOW
 def test_linear_attention_breaks_a_model_trained_with_softmax(minilm):
     twin = lambda attention: spiking(minilm[0], lambda linear: linear, attention)
     ids, mask = GOLDEN["input_ids"], GOLDEN["attention_mask"].astype(bool)
@@ -232,9 +257,10 @@ def test_linear_attention_breaks_a_model_trained_with_softmax(minilm):
     assert cosine(twin(WindowAttention(SoftmaxAttention(), 18))) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("bits, group, closeness", [(8, 24, 0.999), (4, 8, 0.97)])
-def test_integer_weights_keep_the_embedding(bits, group, closeness):
-    net = encoder()
+@pytest.mark.parametrize(
+    "bits, group, closeness", [pytest.param(8, 24, 0.999, marks=SLOW), (4, 8, 0.97)]
+)
+def test_integer_weights_keep_the_embedding(bits, group, closeness, exact):
     weights = partial(GroupedWeights.of, bits=bits, group=group)
-    spikes = spiking(net, converter(AdaptiveNeuron(PeakThreshold(127.0)), weights))
-    assert embed(spikes, IDS, MASK) @ embed(net, IDS, MASK) > closeness
+    convert = converter(AdaptiveNeuron(PeakThreshold(127.0)), weights)
+    assert embedding(lambda net: spiking(net, convert)) @ exact > closeness
