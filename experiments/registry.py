@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,8 +80,8 @@ def _having(names: set[str], *folders: Path) -> dict[str, Path]:
 
 
 def _names(path: Path) -> set[str]:
-    kinds = ast.ClassDef | ast.FunctionDef
-    return {node.name for node in _parse(path).body if isinstance(node, kinds)}
+    # every command reads every file: a search is a hundred times faster than a parser
+    return set(re.findall(r"^(?:class|def) (\w+)", path.read_text(encoding="utf-8"), re.M))
 
 
 def _parse(path: Path) -> ast.Module:
