@@ -220,9 +220,7 @@ class _Refused(Exception):
     """What the child found, as field, expected and found."""
 
 
-def _child(path: str) -> None:
-    import h5py
-
+def _limit() -> None:
     try:
         import resource
     except ImportError:  # not on Windows, where only the time is limited
@@ -236,6 +234,12 @@ def _child(path: str) -> None:
             (resource.RLIMIT_FSIZE, unpacked),
         ):
             resource.setrlimit(limit, (most, most))
+
+
+def describe(path: str | os.PathLike, out: Any) -> None:
+    """Write what is in a file, or what is wrong with it, as `read_tree` expects it."""
+    import h5py
+
     walk = _Walk()
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -244,11 +248,10 @@ def _child(path: str) -> None:
         header, walk.arrays = {"error": refused.args}, []
     except Exception as error:  # whatever the library raises: the file is at fault
         header, walk.arrays = {"error": ("file", "readable content", repr(error))}, []
-    out = sys.stdout.buffer
     out.write(json.dumps(header).encode() + b"\n")
     out.writelines(walk.arrays)
-    out.flush()
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1])
+    _limit()
+    describe(sys.argv[1], sys.stdout.buffer)

@@ -138,6 +138,7 @@ def _move(
         ]
     ).astype(float)
     for _ in range(SWEEPS):
+        before = core_of.copy()
         for neuron in inside:
             source, synapses = sources.of(neuron)
             home, rate = core_of[neuron], rates[source]
@@ -152,6 +153,8 @@ def _move(
             held[source, target] += synapses
             used[:, target] += needed[:, target]
             core_of[neuron] = target
+        if np.array_equal(core_of, before):
+            break
     return Placement(core_of)
 
 

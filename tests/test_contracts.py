@@ -480,12 +480,28 @@ def close(a, b):
 STEPS = 6
 
 
+# those with which another case shares what it steps by, and which take longest to compile
+DEAR = {
+    *("deep agent", "hybrid predictive coding", "bidirectional predictive coding"),
+    *("trace plasticity", "spiking learner", "error-scaled codes", "learning belief"),
+    *(
+        "online belief",
+        "coupled late",
+        "jittered",
+        "temporal learner",
+        "emulated cores of any chip",
+    ),
+}
+
+
 @cache
 def build(name):
     return CASES[name]()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in DEAR else n for n in CASES]
+)
 def test_a_population_in_one_scan_is_each_member_stepped_alone_and_the_step_traces_once(name):
     case = build(name)
     traces = []

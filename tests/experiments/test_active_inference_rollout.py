@@ -52,6 +52,7 @@ def test_who_wants_the_same_does_the_same_work(ours, theirs):
         bench.check_same_work(CASE, ours.agent, theirs)
 
 
+@pytest.mark.slow
 def test_rows_are_rates_compilation_and_memory(monkeypatch, tmp_path, ours, theirs):
     (tmp_path / bench.SCRIPT).write_text(STAND_IN)
     monkeypatch.setattr(pairing, "PEERS", tmp_path)

@@ -174,6 +174,7 @@ def test_offline_says_what_to_do():
         published(TINY, openml="http://127.0.0.1:9")  # the discard port: refused
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/usr/share/datasets/fashion-mnist").is_dir(),
     reason="Debian's dataset-fashion-mnist is not installed",

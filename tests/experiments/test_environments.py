@@ -141,6 +141,7 @@ def test_the_cue_of_the_t_maze_tells_where_the_reward_is():
     assert back.state.factors == (RIGHT, 1)  # arms are absorbing
 
 
+@pytest.mark.slow
 def test_cue_and_arms_of_the_t_maze_are_as_reliable_as_they_are_said_to_be():
     world, number = t_maze(cue_reliability=0.8, reward_probability=0.7), 20_000
     cues, _ = many(world, at(START, 0), (CUE, 0), number)

@@ -50,6 +50,7 @@ def test_the_cue_is_asked_at_first_and_no_longer_at_last(courses):
     assert arm[-4:].mean() > 0.75
 
 
+@pytest.mark.slow
 def test_a_cue_that_never_errs_lets_rats_know_the_context(courses):
     """Trials 1 and 3 were in the other context: counts (2, 2) and one a trial, while the cue is
     asked.

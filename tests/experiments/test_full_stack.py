@@ -50,6 +50,7 @@ def test_the_spiking_agent_does_as_the_exact_one(result):
     np.testing.assert_allclose(result.beliefs["exact"][0], 0.5)
 
 
+@pytest.mark.slow
 def test_the_bill_counts_what_a_recount_of_the_spikes_finds():
     """Events of one digit from its raster, in plain NumPy: the totals agree exactly."""
     widths = full_stack.WIDTHS

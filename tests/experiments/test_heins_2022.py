@@ -18,10 +18,12 @@ def result():
     return run(Config(example=6, steps=14))  # the horizon that solves all, once
 
 
+@pytest.mark.slow
 def test_all_eight_contexts_are_solved(result):
     assert solved(result).all()
 
 
+@pytest.mark.slow
 def test_no_way_is_longer_than_it_must_be(result):
     """To the first cue, on to the second, on to the reward: the moves between these cells."""
     for i, (cue, arm) in enumerate(np.ndindex(4, 2)):
@@ -29,6 +31,7 @@ def test_no_way_is_longer_than_it_must_be(result):
         assert result.rewarded[i].argmax() == abs(np.diff(stops, axis=0)).sum()
 
 
+@pytest.mark.slow
 def test_the_published_course_takes_ten_moves(result):
     shown = SHOWN[0] * 2 + SHOWN[1]
     assert result.rewarded[shown].argmax() == 10

@@ -33,6 +33,7 @@ def potential(weight, times, when):
     return np.asarray(weight) @ np.maximum(when - np.asarray(times), 0)
 
 
+@pytest.mark.slow
 def test_a_neuron_fires_when_its_potential_first_reaches_the_threshold(layer):
     """Beside the potential on a fine grid, which no spike may be late for."""
     neurons, times = layer
@@ -45,6 +46,7 @@ def test_a_neuron_fires_when_its_potential_first_reaches_the_threshold(layer):
     np.testing.assert_allclose(found, wanted, atol=1.1e-3)  # a step of the grid
 
 
+@pytest.mark.slow
 def test_the_slope_of_a_weight_is_the_product_of_its_own_error_and_times(layer):
     neurons, times = layer
     found = np.asarray(neurons(times))

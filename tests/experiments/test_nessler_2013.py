@@ -56,6 +56,7 @@ def test_spikes_draw_from_the_softmax_at_the_total_rate():
     assert 0.25 < black < 1 - np.exp(-0.4) + 4 * 0.5 / (total / 2) ** 0.5
 
 
+@pytest.mark.slow
 def test_expectation_maximisation_never_lowers_its_likelihood():
     rng = np.random.default_rng(0)
     black = rng.random((60, 5)) < rng.random((2, 5))[rng.integers(2, size=60)]

@@ -56,6 +56,7 @@ def test_a_change_costs_one_episode(inferred):
     assert (scores[:, 4] == 0).all()
 
 
+@pytest.mark.slow
 def test_without_preferences_it_goes_to_either_end(inferred):
     assert 20 < inferred[1].mean() < 80  # 32 tosses of a coin: 3.4 standard errors
 

@@ -180,6 +180,7 @@ def test_deeds_are_right_wrong_or_not_done():
             assert taken[RIGHT if deed == intent else WRONG, intent, 1 + deed] == 1
 
 
+@pytest.mark.slow
 def test_a_robot_asks_when_in_doubt_and_acts_when_sure(dialogues):
     _, (_, _), (exact, _) = dialogues
     vague, clear = exact.turns.did[0], exact.turns.did[-1]

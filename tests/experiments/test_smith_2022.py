@@ -64,6 +64,7 @@ def test_hints_fade_as_in_twelve_runs_of_the_scripts(steady):
         assert taken.mean() == pytest.approx(per_trial.mean(), abs=error)
 
 
+@pytest.mark.slow
 def test_a_change_of_the_better_machine_brings_the_hint_back(steady):
     turned = course(4, [0] * SMALL.reversal + [1] * (SMALL.reversal_trials - SMALL.reversal))[0]
     assert turned[-4:].mean() > steady[4][-4:].mean() + 0.3

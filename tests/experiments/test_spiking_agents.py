@@ -38,6 +38,7 @@ def keys(decisions):
     return jax.random.split(jax.random.key(3), decisions + 1)
 
 
+@pytest.mark.slow
 def test_the_exact_agent_agrees_with_itself(world):
     exact = exact_agent(SMALL, *world)
     life = live(exact, exact, world[0], keys(50))
@@ -57,6 +58,7 @@ def test_coupled_neurons_decide_as_the_exact_agent_and_live_the_same_life(world)
     assert 0 < np.asarray(ours.variation).mean() < 0.05  # states / spikes = 8 / 160
 
 
+@pytest.mark.slow
 def test_an_agent_that_wants_the_opposite_is_found_out(world):
     """A control: the measure falls when the spiking agent's twin has other preferences."""
     exact = exact_agent(SMALL, *world)
@@ -68,6 +70,7 @@ def test_an_agent_that_wants_the_opposite_is_found_out(world):
     assert np.max(life.loss) > 0.1
 
 
+@pytest.mark.slow
 def test_damage_is_what_it_says():
     assert isinstance(firing("Poisson", 8, jax.random.key(0)), Poisson)
     damaged = firing("coupled, damaged", 8, jax.random.key(0))

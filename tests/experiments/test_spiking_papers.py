@@ -66,6 +66,7 @@ def test_digits_are_learned_without_labels():
     assert failed(checks) == []
 
 
+@pytest.mark.slow
 def test_an_image_is_felt_and_learned_event_by_event():
     """One step of the digits' network against its equations written out by hand."""
     config = digits.Config(neurons=3, images=1000)

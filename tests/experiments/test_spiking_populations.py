@@ -53,12 +53,14 @@ def test_the_contraction_bound_holds_in_every_run_and_can_be_broken(result):
     assert slack(wrong, exact(wrong), truth) < 0
 
 
+@pytest.mark.slow
 def test_the_limit_is_exact_and_coordinated_neurons_are_nearer_than_neurons_alone(result):
     assert result.limit <= 1e-3
     errors = dict(zip(CODES, result.distance[:, -1], strict=True))
     assert max(errors[code] for code in COORDINATED) < min(errors[code] for code in ALONE)
 
 
+@pytest.mark.slow
 def test_coupled_residuals_stay_within_the_bound_of_their_mechanism(result):
     # 1 + S + mu/k with S < 1 + 6 x .1 (thresholds are cut off at three standard deviations)
     assert np.ptp(result.residual[1]) < 1 + 1.6 + 0.1
@@ -84,6 +86,7 @@ def test_a_bad_setting_is_refused_by_name(name, value):
         Config(**{name: value})
 
 
+@pytest.mark.slow
 def test_a_code_does_the_same_whatever_else_is_studied(result):
     alone = study(SMALL, ("coupled, mismatched",), (32,))
     row = CODES.index("coupled, mismatched")

@@ -44,7 +44,7 @@ def agree(directory, undisturbed):
         assert (directory / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_change_no_bit(kills, tmp_path, undisturbed):
     moments = random.Random(2017)
     directory = tmp_path / "walk"
@@ -71,7 +71,9 @@ def test_two_runs_do_not_share_a_directory(tmp_path, refused):
     assert f"{directory}: another run is at work here" in line
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_polite_signal_ends_after_the_chunk_and_says_how_to_go_on(tmp_path, undisturbed, signum):
     directory = tmp_path / "walk"
     with begin(directory) as process:

@@ -277,7 +277,13 @@ def tmaze():
     )
 
 
-@pytest.mark.parametrize("planner", [Exhaustive(2), Factorised(Exhaustive(2, PerModality()))])
+@pytest.mark.parametrize(
+    "planner",
+    [
+        pytest.param(Exhaustive(2), marks=pytest.mark.slow),
+        Factorised(Exhaustive(2, PerModality())),
+    ],
+)
 @pytest.mark.parametrize(
     "inference", [ExactFilter(), pytest.param(FixedPoint(), marks=pytest.mark.slow)]
 )
@@ -342,7 +348,9 @@ def test_sampling_each_control_draws_them_independently():
     assert float(jnp.mean(first == second)) == pytest.approx(0.25, abs=0.028)
 
 
-@pytest.mark.parametrize("select", [SampleAction(2.0), SampleEachControl(2.0)])
+@pytest.mark.parametrize(
+    "select", [SampleAction(2.0), pytest.param(SampleEachControl(2.0), marks=pytest.mark.slow)]
+)
 def test_actions_are_drawn_with_the_probabilities_stated(select):
     rng = np.random.default_rng(6)
     model = Model([columns(rng, 2, 2, 2)], [columns(rng, 2, 2, 3), columns(rng, 2, 2, 2)])

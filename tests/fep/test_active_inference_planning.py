@@ -44,7 +44,11 @@ def beyond_the_trial(model, belief, time):
     return jnp.full(belief.tables[0].shape[0], -np.log(model.num_actions))
 
 
-@pytest.mark.parametrize("single", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize(
+    "single",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["float64", "float32"],
+)
 def test_sophisticated_plans_of_the_tmaze_are_those_of_spm(single):
     """30 trials: five strengths of preference, three depths, two contexts.
 
@@ -102,7 +106,7 @@ def value_iteration(model, rewards, horizon):
     return Q
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 3])
+@pytest.mark.parametrize("horizon", [*(pytest.param(h, marks=pytest.mark.slow) for h in (1, 2)), 3])
 @pytest.mark.usefixtures("x64")
 def test_sophisticated_planning_is_value_iteration_on_random_mdps_at_every_horizon(horizon):
     for seed in range(4):

@@ -140,6 +140,7 @@ def test_smoothing_a_long_stretch_neither_under_nor_overflows():
     assert 200 < float(found.surprise) < 1500  # 500 outcomes of 6: below 500 ln 6 if any good
 
 
+@pytest.mark.slow
 def test_smoothed_probabilities_are_calibrated_on_twenty_random_models():
     """Simulation-based calibration: among states drawn from the process, p comes true in p."""
 

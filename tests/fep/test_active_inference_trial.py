@@ -109,16 +109,15 @@ TRIALS = ("spm_vbx_rand_1", "spm_vbx_rand_2", "spm_vbx_rand_4", "spm_vbx_tmaze")
 
 
 @pytest.mark.parametrize(
-    "name", [*TRIALS[:2], pytest.param(TRIALS[2], marks=pytest.mark.slow), TRIALS[3]]
+    "name", [TRIALS[0], *(pytest.param(n, marks=pytest.mark.slow) for n in TRIALS[1:3]), TRIALS[3]]
 )
 @pytest.mark.usefixtures("x64")
 def test_beliefs_policies_precision_actions_and_learning_are_those_of_spm(name):
     check_trial(name, EXACT)
 
 
-@pytest.mark.parametrize(
-    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in TRIALS[:3]), TRIALS[3]]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRIALS)
 def test_single_precision_follows_spm_too(name):
     check_trial(name, SINGLE)
 
@@ -133,6 +132,7 @@ def explore_exploit(data, risk):
     return TrialAgent(model, plans, jnp.ones(5), MessagePassing(12.0, 1.0), 1.0, 32.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_explore_exploit_trials_are_those_of_spm_at_every_appetite_for_risk():
     data = vectors("spm_explore_exploit")
@@ -190,6 +190,7 @@ def test_epistemic_value_and_predicted_outcomes_are_those_of_spm():
         np.testing.assert_allclose(divergence, data[f"k{k}_KL"][0, 0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_precision_of_policies_is_updated_as_in_smith_2022():
     given = json.loads((GOLDEN / "smith2022_tutorial.json").read_text())["policy_precision"]
     F, G = (-jnp.asarray(given[k], float) for k in "FG")

@@ -63,6 +63,7 @@ def test_two_orders_and_a_fast_second_one_are_kalman_and_bucy_s_filter():
     assert apart[1] == pytest.approx(apart[0] / 10, rel=0.05)  # first order in 1 / haste
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_long_step_is_many_short_ones_and_ends_where_the_flow_rests():
     ours, seen = machine(np.stack([np.eye(2), 2 * np.eye(2)])), jnp.ones((1, 1))

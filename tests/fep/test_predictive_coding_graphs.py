@@ -25,6 +25,7 @@ def both_ways(activation):
     return up, down, bidirectional(up, down, variances=(0.5, 2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_bidirectional_energy_is_the_sum_of_both_directions():
     up, down, network = both_ways(jnp.tanh)

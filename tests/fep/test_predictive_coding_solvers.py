@@ -132,6 +132,7 @@ def test_all_solvers_agree_on_twenty_random_acyclic_graphs(on_states):
     assert all(float(settled.gap_bound.max()) < 1e-10 for settled in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_solvers_on_states_agree_on_ten_cyclic_graphs(on_states):
     found = jax.tree.map(lambda a: a[20:], on_states)
@@ -199,7 +200,11 @@ STEEP = jax.tree.map(lambda w: 2.5 * w, DEEP)
 
 
 @pytest.mark.parametrize(
-    "solver", [BarzilaiBorwein(30), GaussNewton(8), GaussNewtonCG(8), NewtonCG(8)]
+    "solver",
+    [
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (GaussNewton(8), GaussNewtonCG(8))),
+        *(BarzilaiBorwein(30), NewtonCG(8)),
+    ],
 )
 @pytest.mark.parametrize(
     "network", [pytest.param(DEEP, marks=pytest.mark.slow), STEEP], ids=["deep", "steep"]
@@ -223,6 +228,7 @@ class PlainBarzilaiBorwein(BarzilaiBorwein):
         return ran
 
 
+@pytest.mark.slow
 def test_plain_barzilai_borwein_and_fixed_rates_climb_where_the_safeguarded_one_settles():
     x = jax.random.normal(jax.random.key(8), (32, 6))
     y = jax.nn.one_hot(jnp.arange(32) % 3, 3)
@@ -235,7 +241,12 @@ def test_plain_barzilai_borwein_and_fixed_rates_climb_where_the_safeguarded_one_
 
 
 @pytest.mark.parametrize(
-    "solver", [GaussNewton(Until(1e-3, 50)), BarzilaiBorwein(Until(1e-3, 50))], ids=["GN", "BB"]
+    "solver",
+    [
+        pytest.param(GaussNewton(Until(1e-3, 50)), marks=pytest.mark.slow),
+        BarzilaiBorwein(Until(1e-3, 50)),
+    ],
+    ids=["GN", "BB"],
 )
 def test_a_residual_stops_where_jpc_s_event_never_fires(solver):
     """JPC tests the norm of the state, not of its slope: its own case runs into the timeout."""
@@ -280,6 +291,7 @@ def test_the_gap_bound_bounds_the_gap():
     assert exact < 1e-20
 
 
+@pytest.mark.slow
 def test_unrolling_and_rematerialising_change_nothing_but_the_program():
     network = multilayer((4, 6, 3), jnp.tanh, key=jax.random.key(12))
     loops = Scan(7), Scan(7, unroll=7), Scan(7, keep=jax.checkpoint)

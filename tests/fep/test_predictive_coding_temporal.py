@@ -70,6 +70,7 @@ def test_kalman_s_filter_is_the_regression_on_all_that_was_seen():
     np.testing.assert_allclose(run(kalman, seen)[-1], best[-1], atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_known_push_shifts_both_filters_by_its_own_response():
     """Filters of a linear system are linear: their estimates are the sum of both responses."""
@@ -105,6 +106,7 @@ def test_a_learner_s_weights_move_by_error_times_cause():
     np.testing.assert_array_equal(state.filter.estimate, now)
 
 
+@pytest.mark.slow
 def test_temporal_predictive_coding_filters_nearly_as_well_as_kalman():
     hidden, seen = observations(1000)
     network = temporal_network(Linear(A), Linear(C))
@@ -159,6 +161,7 @@ def rms_of_last_hidden(scaling, width, depth):
     return float(jnp.sqrt(jnp.mean(network.init(x, jnp.zeros(4)).activities[-1] ** 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaling", [mu_pc, depth_scaled])
 def test_activities_keep_their_size_across_width_and_depth(scaling):
     sizes = [rms_of_last_hidden(scaling, n, d) for n, d in ((32, 4), (128, 4), (32, 24), (128, 24))]

@@ -115,6 +115,7 @@ def test_a_compiled_batch_counts_each_member_as_alone(case):
         assert b.dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_counts_are_linear_in_rates_so_that_gradients_are_the_events_of_one_spike(case):
     counter, did = case
     n = did.spikes.shape[1]

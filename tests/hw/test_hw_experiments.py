@@ -36,6 +36,7 @@ def test_every_printed_number_is_met(paper):
     assert paper.summary(paper.Config(), paper.run(paper.Config()))
 
 
+@pytest.mark.slow
 def test_spikes_win_when_sparse_and_alone_and_lose_to_large_batches():
     config = energy_frontier.Config(points=12)
     result = energy_frontier.run(config)

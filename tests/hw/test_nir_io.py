@@ -12,7 +12,7 @@ nir = pytest.importorskip("nir", reason="the interop extra")
 
 import hw.operators as op  # noqa: E402
 from hw.dense import MatMul  # noqa: E402
-from hw.hdf5 import ReadError, read_tree  # noqa: E402
+from hw.hdf5 import ReadError, describe, read_tree  # noqa: E402
 from hw.interpret import Interpreter, Semantics  # noqa: E402
 from hw.nir_io import read, write  # noqa: E402
 from hw.program import Program  # noqa: E402
@@ -292,7 +292,9 @@ def test_there_are_sixty_structured_faults():
 
 
 @pytest.mark.parametrize("fault", STRUCTURED)
-def test_a_structured_fault_is_refused_with_its_reason(folder, tmp_path, fault):
+def test_a_structured_fault_is_refused_with_its_reason(folder, tmp_path, fault, monkeypatch):
+    # without the child, which is there for faults that harm a reader: it takes a tenth of a second
+    monkeypatch.setattr("hw.hdf5._read_in_child", lambda path, out, _: describe(path, out))
     edit, reason = STRUCTURED[fault]
     path = tmp_path / "bad.nir"
     path.write_bytes((folder / "given.nir").read_bytes())
@@ -362,8 +364,8 @@ def survives(folder, tmp_path, number):
 
 
 def test_damaged_files_are_refused_or_hold_what_can_be(folder, tmp_path):
-    accepted = sum(survives(folder, tmp_path, number) for number in range(30))
-    assert accepted < 30  # the damage is real
+    accepted = sum(survives(folder, tmp_path, number) for number in range(10))
+    assert accepted < 10  # the damage is real
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ def modular(n, modules, fan_out, *, inside, seed):
     return joined(n, name[pre], name[post])
 
 
+@pytest.mark.slow
 def test_messages_of_a_modular_network_cost_a_third_less_than_in_index_order():
     graph, rates = modular(4096, 16, 32, inside=0.9, seed=0), np.ones(4096)
     placement = by_traffic(graph, LOIHI1_SANAFE)

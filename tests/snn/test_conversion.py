@@ -160,6 +160,7 @@ def test_corrections_lower_the_error_of_a_convolutional_network():
     assert jnp.mean(jnp.abs(outputs - jax.vmap(net)(x))) < base
 
 
+@pytest.mark.slow
 def test_calibration_makes_mean_rates_those_of_the_twin():
     net, x = cnn(), images()
     spikes = convert(net, trained_thresholds(net), start=0.0)

@@ -50,9 +50,8 @@ def test_a_stream_may_be_cut_anywhere(model):
     assert state.place == 5
 
 
-@pytest.mark.parametrize(
-    "k, limit", [(3.0, 0.010), pytest.param(4.0, 0.006, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("k, limit", [(3.0, 0.010), (4.0, 0.006)])
 def test_spikes_leave_the_predicted_words_nearly_as_they_were(model, k, limit):
     decoder, tokens = model
     spikes = spiking(decoder, converter(AdaptiveNeuron(MeanThreshold(k))))

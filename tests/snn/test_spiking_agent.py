@@ -70,7 +70,8 @@ def test_coupled_mismatched_neurons_act_as_the_exact_agent():
     np.testing.assert_array_equal(actions, exact)
 
 
-@pytest.mark.parametrize("gamma", [0.5, pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_precision_is_the_gain_of_the_policies(gamma):
     agent = SpikingAgent(maze_agent(gamma), IN_RATES)
     decision = FIRST_STEP(agent, (jnp.array(0), jnp.array(0)))

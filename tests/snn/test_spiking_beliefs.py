@@ -34,7 +34,7 @@ FIRING = {
 }
 
 
-DEAR = "random phases", "mismatched", "coupled", "coupled, mismatched, half dead"
+DEAR = {code for code in FIRING if code not in ("rates", "staggered")}
 
 
 def spare(*codes):

@@ -76,7 +76,7 @@ def test_one_pass_of_spikes_finds_the_mixture_that_maximum_likelihood_does(code)
     assert best - likelihood(weights, prior) <= 38 / 400 * 1.5
 
 
-@pytest.mark.parametrize("code", ["rates", "coupled"])
+@pytest.mark.parametrize("code", ["rates", pytest.param("coupled", marks=pytest.mark.slow)])
 def test_weights_come_to_rest_at_log_probabilities(code):
     weights, prior, _ = learned(code)
     wanted, wanted_prior = expectation_maximisation()
@@ -86,6 +86,7 @@ def test_weights_come_to_rest_at_log_probabilities(code):
     np.testing.assert_allclose(np.exp(prior), np.exp(wanted_prior), atol=0.12)
 
 
+@pytest.mark.slow
 def test_populations_come_to_stand_for_causes():
     """Late in the run, spikes name the cause as often as Bayes' rule with the truth's model can."""
     _, causes, _ = data()

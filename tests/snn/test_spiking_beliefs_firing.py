@@ -71,6 +71,7 @@ def test_one_neuron_fires_per_crossing():
     np.testing.assert_allclose(state.v, [[0.2, 0.1, 0.2, 0.0]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_spikes_that_do_not_fit_in_a_time_step_come_in_the_next():
     """With room for the drive and a few more, the same neurons fire as without a limit."""
     free, tight = (np.asarray(fire(Coupled(RANDOM, most=most))[1]) for most in (None, 12))

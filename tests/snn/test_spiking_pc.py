@@ -109,7 +109,8 @@ def test_as_the_code_refines_the_spiking_network_settles_where_gradient_flow_doe
     assert distances[1] < distances[0] / 64
 
 
-@pytest.mark.parametrize("halvings, least", [pytest.param(6, 0.998, marks=SLOW), (8, 0.9995)])
+@SLOW
+@pytest.mark.parametrize("halvings, least", [(6, 0.998), (8, 0.9995)])
 def test_the_deposit_points_along_the_rate_gradient(halvings, least):
     """Cosine by layer over 64 samples, the worst of four networks at their start."""
     x = jax.random.uniform(jax.random.key(1), (64, 64))

@@ -42,6 +42,7 @@ def both_ways(clamped=("0", "2"), *, heard=0.0):
     return BidirectionalNetwork(up(Gaussian(0.5)).clamping(*clamped), down)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_units_without_signs_change_each_weight_as_signed_units_do():
     """The four synapses of two pairs together, from unsigned spikes and traces that only grow."""

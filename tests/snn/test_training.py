@@ -147,6 +147,7 @@ def trained(net, bits):
     return eqx.combine(weights, rest), losses
 
 
+@pytest.mark.slow
 def test_a_network_trained_on_its_grid_lowers_with_the_very_same_integers():
     net, losses = eqx.filter_jit(trained)(network(True), 3)
     assert float(losses[-5:].max()) < 0.8 * float(losses[0])
@@ -182,7 +183,8 @@ TIMES = jnp.array([1e-3, 4e-3, 2e-3, 9e-3, jnp.inf])
 WEIGHT = jnp.array([[3.0, 4.0], [2.0, -1.0], [2.5, 3.0], [4.0, 5.0], [9.0, 9.0]])
 
 
-@pytest.mark.parametrize("ratio", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [2, 4])
 def test_exact_times_are_those_of_fine_steps(ratio, x64):
     layer = EventLIF(5e-3, ratio=ratio, spikes=4)
     weight, arrive = jnp.asarray(ratio * WEIGHT / 2, float), jnp.asarray(TIMES, float)

@@ -73,6 +73,7 @@ def test_minilm_is_the_reference_implementation_s(minilm):
     np.testing.assert_allclose(encoded.hidden[:4, -1], GOLDEN["last_hidden_first4"], atol=5e-5)
 
 
+@pytest.mark.slow
 def test_minilm_at_k_3_counts_as_spikingbrain_does(minilm):
     net = spiking(minilm[0], converter(AdaptiveNeuron(MeanThreshold(3.0))))
     mask = GOLDEN["attention_mask"].astype(bool)
