@@ -365,9 +365,9 @@ def figure(result: Result):
 
     a, Test accuracy of rate and spiking predictive coding. b, Cosine of the trace rule's gradient
     to that of rate predictive coding, worst layer, on the networks that the error-scaled rule
-    trains: thresholds that are fixed cease to hear errors that shrink, and traces that leak forget
-    the values. c, Mean error of each layer, which the thresholds follow. d, Spikes of a unit and
-    sample. Lines are means over seeds, bands their range.
+    trains: thresholds that are fixed are coarse beside errors that shrink, and traces that leak
+    forget the values. c, Mean error of each layer, which the thresholds follow. d, Spikes of a unit
+    and sample. Lines are means over seeds, bands their range.
     """
     drawing, (a, b, c, d) = panels(2, 2, height_mm=110)
     _draw(a, 100 * result.accuracy, LEARNERS, (BLACK, BLUE))

@@ -122,7 +122,7 @@ def test_settings_that_are_not_positive_are_refused_by_name(name):
 @pytest.mark.slow
 def test_without_feedback_no_bar_is_too_long_and_no_surround_matters():
     pytest.importorskip("PIL", reason="scikit-learn reads its photographs by Pillow")
-    config = Config(updates=60, patches=500)
+    config = Config(updates=40, steps=20, patches=500)
     result = run(config)
     assert endstopping(result.cut) < 0.01
     cut = result.texture_cut
