@@ -375,7 +375,7 @@ def figure(result: Result):
     low, high = 100 * np.nanmin(result.accuracy[1:]), 100 * np.nanmax(result.accuracy)
     a.set_ylim(low - 1, min(high + 1, 100))
     _draw(b, result.cosine, RULES, COLOURS)
-    b.set(ylabel="cosine to the rate gradient", ylim=(0, 1.03))
+    b.set(ylabel="cosine to the rate gradient", ylim=(min(0, result.cosine.min()) - 0.03, 1.03))
     layers = [f"layer {i + 1}" for i in range(result.magnitude.shape[1])]
     _draw(c, result.magnitude, layers, (SKY, BLUE, BLACK, GREEN, ORANGE))
     c.set(ylabel="mean error", yscale="log")
