@@ -38,7 +38,7 @@ DEAR = {code for code in FIRING if code not in ("rates", "staggered")}
 
 
 def spare(*codes):
-    """The codes, with those that tell nothing new about their kind in the slow selection."""
+    """The codes, all but the two cheapest in the slow selection."""
     return [pytest.param(c, marks=pytest.mark.slow) if c in DEAR else c for c in codes]
 
 
